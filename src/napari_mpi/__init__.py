@@ -1,0 +1,60 @@
+"""Zero-shot denoising of microscopy images by masked pre-training and filling.
+
+Everything below loads on first use, so that ``import napari_mpi`` stays light:
+neither torch nor Qt is imported until something is computed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_mpi._layers import denoise_layer
+    from napari_mpi.config import PRESETS, FillConfig, PretrainConfig
+    from napari_mpi.pipeline import Denoised, denoise, iter_denoise
+    from napari_mpi.pretrain import pretrain
+    from napari_mpi.weights import load_weights
+
+try:
+    __version__ = version("napari-mpi")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.0.0+unknown"
+
+__all__ = [
+    "PRESETS",
+    "Denoised",
+    "FillConfig",
+    "PretrainConfig",
+    "denoise",
+    "denoise_layer",
+    "iter_denoise",
+    "load_weights",
+    "pretrain",
+]
+
+_HOME = {
+    "PRESETS": "config",
+    "Denoised": "pipeline",
+    "FillConfig": "config",
+    "PretrainConfig": "config",
+    "denoise": "pipeline",
+    "denoise_layer": "_layers",
+    "iter_denoise": "pipeline",
+    "load_weights": "weights",
+    "pretrain": "pretrain",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    # Importing `pretrain` the module binds its name here; the function wins.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

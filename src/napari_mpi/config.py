@@ -1,0 +1,226 @@
+"""Settings of a run, as frozen dataclasses that check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from napari_mpi.intensity import ScalingMode
+
+__all__ = [
+    "NOISE_KINDS",
+    "PRESETS",
+    "FillConfig",
+    "PretrainConfig",
+    "fill_config",
+]
+
+NoiseKind = Literal["independent", "correlated", "strongly-correlated"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillConfig:
+    """How one image is filled: Algorithm 1 of Ma et al. (NeurIPS 2024).
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations T per plane.
+    mask_ratio : float
+        Share p of pixels that are hidden in each iteration, between 0 and 1.
+    mask_per_channel : bool
+        Draw a mask for each colour channel. It takes effect for RGB images and a
+        network that sees a mask per channel; gray images always have one mask.
+    pixel_shuffle : int
+        Split each plane into this factor squared sub-images first, which breaks
+        noise that neighbouring pixels share. 1 leaves the plane whole.
+    averaging : float
+        Weight β of the past in the running average of predictions, 0 to below 1.
+    learning_rate : float
+        Step size of Adam.
+    scaling : {"range", "percentile"}
+        How intensities are brought to the network's range; see
+        `napari_mpi.intensity.Scaling.fit`.
+    precision : {"float32", "bfloat16"}
+        Arithmetic of the convolutions.
+    """
+
+    n_iter: int = 200
+    mask_ratio: float = 0.85
+    mask_per_channel: bool = False
+    pixel_shuffle: int = 1
+    averaging: float = 0.9
+    learning_rate: float = 2e-3
+    scaling: ScalingMode = "range"
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        _require_whole(self, "n_iter", 1)
+        _require_whole(self, "pixel_shuffle", 1)
+        if not 0 < self.mask_ratio < 1:
+            raise ValueError(
+                f"mask_ratio is {self.mask_ratio}: expected a share between 0 and 1, "
+                "for instance 0.3 or 0.85."
+            )
+        if not 0 <= self.averaging < 1:
+            raise ValueError(
+                f"averaging is {self.averaging}: expected 0 to below 1, "
+                "for instance 0.9 or 0.99."
+            )
+        _require_positive(self, "learning_rate")
+        _require_choice(self, "scaling", ("range", "percentile"))
+        _require_choice(self, "precision", ("float32", "bfloat16"))
+
+
+PRESETS: dict[str, FillConfig] = {
+    "paper": FillConfig(n_iter=1000, averaging=0.99),
+    "paper-fast": FillConfig(n_iter=200, averaging=0.9),
+}
+"""Named settings: the paper's two, at full length and for speed."""
+
+NOISE_KINDS: dict[str, dict[str, Any]] = {
+    "independent": {
+        "mask_ratio": 0.3,
+        "mask_per_channel": True,
+        "pixel_shuffle": 1,
+    },
+    "correlated": {
+        "mask_ratio": 0.85,
+        "mask_per_channel": False,
+        "pixel_shuffle": 1,
+    },
+    "strongly-correlated": {
+        "mask_ratio": 0.85,
+        "mask_per_channel": False,
+        "pixel_shuffle": 2,
+    },
+}
+"""What the paper sets for each kind of noise, from photon noise to blurred noise."""
+
+
+def fill_config(
+    preset: str | FillConfig = "paper-fast",
+    noise: str | None = None,
+    **overrides: Any,
+) -> FillConfig:
+    """Combine a preset, a noise kind and single settings into one configuration.
+
+    Parameters
+    ----------
+    preset : str or FillConfig
+        A key of `PRESETS`, or a configuration to start from.
+    noise : str, optional
+        A key of `NOISE_KINDS`; without it the preset's own mask settings hold.
+    **overrides
+        Fields of `FillConfig`; None leaves a field as it is.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a value is out of range.
+    TypeError
+        If an override is no field of `FillConfig`.
+    """
+    if isinstance(preset, FillConfig):
+        config = preset
+    elif preset in PRESETS:
+        config = PRESETS[preset]
+    else:
+        raise ValueError(
+            f"Unknown preset {preset!r}: choose one of {', '.join(PRESETS)}."
+        )
+    if noise is not None:
+        if noise not in NOISE_KINDS:
+            raise ValueError(
+                f"Unknown noise kind {noise!r}: choose one of {', '.join(NOISE_KINDS)}."
+            )
+        config = replace(config, **NOISE_KINDS[noise])
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return replace(config, **given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """How weights are trained on clean images by masking.
+
+    Attributes
+    ----------
+    steps : int, optional
+        Optimiser steps to take.
+    minutes : float, optional
+        Time to train for instead, counted over all resumed runs. Exactly one of
+        `steps` and `minutes` is given.
+    crop_size : int
+        Side of the square training crops in pixels, a multiple of 32, at least 64.
+    batch_size : int
+        Crops in each step.
+    learning_rate, final_learning_rate : float
+        Ends of the cosine schedule.
+    mask_ratio : tuple of float
+        Lowest and highest share of hidden pixels; each crop draws its own.
+    synthetic_share : float
+        Share of crops that are procedural fluorescence images, 0 to 1.
+    seed : int
+        Seed of every random draw.
+    checkpoint_every : int
+        Steps between checkpoints.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    crop_size: int = 64
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    final_learning_rate: float = 1e-5
+    mask_ratio: tuple[float, float] = (0.3, 0.95)
+    synthetic_share: float = 0.0
+    seed: int = 0
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("Give either steps or minutes, and not both.")
+        if self.steps is not None:
+            _require_whole(self, "steps", 1)
+        if self.minutes is not None:
+            _require_positive(self, "minutes")
+        _require_whole(self, "batch_size", 1)
+        _require_whole(self, "checkpoint_every", 1)
+        if self.crop_size < 64 or self.crop_size % 32:
+            raise ValueError(
+                f"crop_size is {self.crop_size}: expected a multiple of 32 that is at "
+                "least 64."
+            )
+        _require_positive(self, "learning_rate")
+        _require_positive(self, "final_learning_rate")
+        low, high = self.mask_ratio
+        if not 0 < low <= high < 1:
+            raise ValueError(
+                f"mask_ratio is {self.mask_ratio}: expected two shares between 0 and "
+                "1, the lower one first."
+            )
+        if not 0 <= self.synthetic_share <= 1:
+            raise ValueError(
+                f"synthetic_share is {self.synthetic_share}: expected 0 to 1."
+            )
+
+
+def _require_whole(config: object, name: str, minimum: int) -> None:
+    value = getattr(config, name)
+    if not isinstance(value, int) or value < minimum:
+        raise ValueError(
+            f"{name} is {value!r}: expected a whole number, at least {minimum}."
+        )
+
+
+def _require_positive(config: object, name: str) -> None:
+    value = getattr(config, name)
+    if not value > 0:
+        raise ValueError(f"{name} is {value!r}: expected a number above 0.")
+
+
+def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(choices)}.")

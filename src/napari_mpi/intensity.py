@@ -1,0 +1,84 @@
+"""Scaling of intensities to the network's range, and exactly back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ScalingMode", "Scaling"]
+
+ScalingMode = Literal["range", "percentile"]
+
+# Where the percentiles land: away from 0 and 1, which a sigmoid never reaches.
+_LOW, _HIGH = 0.05, 0.95
+_PERCENTILES = (0.1, 99.9)
+# Percentiles of a huge stack are read from a sample of this many values.
+_MAX_SAMPLE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The affine map ``scaled = (value - offset) / gain``.
+
+    Attributes
+    ----------
+    offset, gain : float
+        In the input's units. `gain` is positive.
+    """
+
+    offset: float
+    gain: float
+
+    @classmethod
+    def fit(cls, array: NDArray[Any], mode: ScalingMode = "range") -> Scaling:
+        """Choose one scaling for a whole array.
+
+        Parameters
+        ----------
+        array : ndarray
+            Any shape, real and finite.
+        mode : {"range", "percentile"}
+            "range" divides 8-bit data by 255, as the paper does; other types have no
+            such natural range and fall back to "percentile", which puts the 0.1 and
+            99.9 percentiles to 0.05 and 0.95.
+        """
+        if mode == "range" and array.dtype == np.uint8:
+            return cls(0.0, 255.0)
+        # A prime stride does not fall into step with the rows of the image.
+        stride = 1 if array.size <= _MAX_SAMPLE else array.size // _MAX_SAMPLE | 1
+        sample = array.reshape(-1)[::stride].astype(np.float64)
+        low, high = np.percentile(sample, _PERCENTILES)
+        if high <= low:  # nearly all pixels equal: use the extremes
+            low, high = float(sample.min()), float(sample.max())
+        if high <= low:
+            return cls(float(low), 1.0)
+        gain = (high - low) / (_HIGH - _LOW)
+        return cls(float(low - _LOW * gain), float(gain))
+
+    def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
+        """Return a scaled float32 copy."""
+        scaled: NDArray[np.float32] = (
+            (array.astype(np.float64) - self.offset) / self.gain
+        ).astype(np.float32)
+        return scaled
+
+    def invert(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
+        """Return values in the input's units, float64."""
+        values: NDArray[np.float64] = (
+            scaled.astype(np.float64) * self.gain + self.offset
+        )
+        return values
+
+
+def to_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Round and clip to an integer type, or convert to a floating one."""
+    if np.issubdtype(dtype, np.integer):
+        info = np.iinfo(dtype)
+        # float64 cannot hold the largest 64-bit integers: clip below the next one up.
+        high = min(float(info.max), float(np.nextafter(float(info.max) + 1, 0)))
+        return np.clip(np.rint(values), float(info.min), high).astype(dtype)
+    info_float = np.finfo(dtype)
+    return np.clip(values, float(info_float.min), float(info_float.max)).astype(dtype)

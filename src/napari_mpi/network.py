@@ -1,0 +1,139 @@
+"""The hourglass network of masked pre-training.
+
+The architecture is the "skip" hourglass of Deep Image Prior (Ulyanov et al., CVPR
+2018) as used by Ma et al. (NeurIPS 2024): five levels of 64 channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Hourglass"]
+
+N_LEVELS = 5
+WIDTH = 64
+# Each level halves the plane, and a 3x3 reflection needs two pixels at the bottom.
+MULTIPLE = 2**N_LEVELS
+MIN_SIZE = 2 * MULTIPLE
+
+
+class _ConvNormAct(nn.Module):
+    """Convolution with reflected borders, batch norm, LeakyReLU(0.2)."""
+
+    def __init__(self, in_channels: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels,
+            WIDTH,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            padding_mode="reflect",
+        )
+        self.norm = nn.BatchNorm2d(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
+
+
+class _Level(nn.Module):
+    """One level: a 1x1 skip beside a branch at half the size, merged on the way up."""
+
+    def __init__(self, in_channels: int, deeper: nn.Module | None) -> None:
+        super().__init__()
+        self.skip = _ConvNormAct(in_channels, 1)
+        self.down = nn.Sequential(
+            _ConvNormAct(in_channels, 3, stride=2), _ConvNormAct(WIDTH, 3)
+        )
+        self.deeper = deeper
+        self.merge_norm = nn.BatchNorm2d(2 * WIDTH)
+        self.up = nn.Sequential(_ConvNormAct(2 * WIDTH, 3), _ConvNormAct(WIDTH, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        below = self.down(x)  # (B, 64, H/2, W/2)
+        if self.deeper is not None:
+            below = self.deeper(below)
+        below = F.interpolate(below, scale_factor=2.0, mode="nearest")
+        merged = torch.cat([self.skip(x), below], dim=1)  # (B, 128, H, W)
+        out: Tensor = self.up(self.merge_norm(merged))
+        return out
+
+
+class Hourglass(nn.Module):
+    """Predict an image from its visible pixels and the mask that hid the others.
+
+    Parameters
+    ----------
+    image_channels : int
+        Channels of the image, 1 for gray and 3 for RGB.
+    mask_channels : int
+        1 for one mask shared by all image channels, or `image_channels` for a mask
+        per channel.
+
+    Notes
+    -----
+    With 3 + 1 input channels there are 746,115 trainable parameters.
+    """
+
+    def __init__(self, image_channels: int = 1, mask_channels: int = 1) -> None:
+        super().__init__()
+        if image_channels < 1:
+            raise ValueError(
+                f"Expected at least one image channel, got {image_channels}."
+            )
+        if mask_channels not in (1, image_channels):
+            raise ValueError(
+                f"Expected 1 or {image_channels} mask channels for {image_channels} "
+                f"image channels, got {mask_channels}."
+            )
+        self.image_channels = image_channels
+        self.mask_channels = mask_channels
+        level: nn.Module | None = None
+        for depth in reversed(range(N_LEVELS)):
+            in_channels = WIDTH if depth else image_channels + mask_channels
+            level = _Level(in_channels, level)
+        self.levels = level
+        self.head = nn.Conv2d(WIDTH, image_channels, 1)
+
+    def forward(self, visible: Tensor, mask: Tensor) -> Tensor:
+        """Fill in the pixels where the mask is 0.
+
+        Parameters
+        ----------
+        visible : Tensor
+            The image with hidden pixels set to 0, shape (B, C, H, W), values 0 to 1.
+        mask : Tensor
+            1 where a pixel is visible, shape (B, 1 or C, H, W).
+
+        Returns
+        -------
+        Tensor
+            The predicted image, shape (B, C, H, W), values 0 to 1.
+        """
+        height, width = visible.shape[-2:]
+        x = torch.cat([visible, mask], dim=1)  # (B, C + mask channels, H, W)
+        # Mirroring image and mask together keeps a hidden pixel hidden in its mirror
+        # image too; padding the image first would show it.
+        x = _mirror_to(x, padded_size(height), padded_size(width))
+        assert self.levels is not None
+        out: Tensor = torch.sigmoid(self.head(self.levels(x)))
+        return out[..., :height, :width]
+
+
+def padded_size(size: int) -> int:
+    """Return the next length that the five halvings divide, in pixels."""
+    return max(MIN_SIZE, -(-size // MULTIPLE) * MULTIPLE)
+
+
+def _mirror_to(x: Tensor, height: int, width: int) -> Tensor:
+    """Extend at the bottom and right by mirroring, however far that is."""
+    for dim, size in ((-2, height), (-1, width)):
+        length = x.shape[dim]
+        if size == length:
+            continue
+        position = torch.arange(size, device=x.device) % (2 * length)
+        index = torch.where(position < length, position, 2 * length - 1 - position)
+        x = x.index_select(dim, index)
+    return x

@@ -1,0 +1,269 @@
+"""Trained weights: the bundled ones, a lab's own, and the authors' files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors import safe_open
+from safetensors.torch import save as safetensors_save
+from torch import Tensor
+
+from napari_mpi.network import N_LEVELS, Hourglass
+
+__all__ = ["BUNDLED", "Weights", "WeightsError", "load_weights", "save_weights"]
+
+_FOLDER = Path(__file__).parent / "weights"
+BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
+"""Weights that ship with the package, by name."""
+
+_FORMAT = "napari-mpi-1"
+# A network of this kind has 3 MB of weights; far more than that is something else.
+_MAX_BYTES = 256 * 2**20
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used, and why."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parameters of one network, with where they came from.
+
+    Attributes
+    ----------
+    state : mapping of str to Tensor
+        The state dict of `napari_mpi.network.Hourglass`.
+    image_channels, mask_channels : int
+        Shape of the network.
+    name : str
+        Bundled name or file name.
+    sha256 : str
+        Hash of the file that was read, hexadecimal; empty if it was never a file.
+    card : dict
+        What is known of the training: data, steps, seed, loss.
+    """
+
+    state: Mapping[str, Tensor]
+    image_channels: int
+    mask_channels: int
+    name: str
+    sha256: str = ""
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Hourglass:
+        """Return a new network that holds a copy of these weights."""
+        network = Hourglass(self.image_channels, self.mask_channels)
+        network.load_state_dict(self.state)
+        return network
+
+
+def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weights:
+    """Load weights by bundled name or from a file.
+
+    Parameters
+    ----------
+    source : str or path or Weights
+        A name in `BUNDLED` ("bundled" means the default one), a ``.safetensors``
+        file written by this package, or one of the MPI authors' ``.pth`` files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither such a name nor such a file.
+    WeightsError
+        If the file is damaged, holds anything but tensors, or does not fit.
+
+    Examples
+    --------
+    >>> weights = load_weights("universal")
+    >>> weights.image_channels
+    1
+    """
+    if isinstance(source, Weights):
+        return source
+    name = os.fspath(source)
+    if name == "bundled":
+        name = "universal"
+    path = BUNDLED.get(name, Path(name))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"No weights named {name!r}: give one of {', '.join(BUNDLED)}, or the path "
+            "of a .safetensors or .pth file."
+        )
+    label = name if name in BUNDLED else path.name
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise WeightsError(
+            f"{path} is {size / 2**20:.0f} MiB large: weights of this network take "
+            "about 3 MiB, so this is another kind of file."
+        )
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.suffix == ".safetensors":
+        state, card = _read_safetensors(path)
+    elif path.suffix in (".pth", ".pt"):
+        state, card = _read_official(path), {"origin": "official MPI weights"}
+    else:
+        raise WeightsError(f"{path}: expected a .safetensors, .pth or .pt file.")
+    return _checked(state, label, sha256, card, path)
+
+
+def save_weights(
+    path: str | os.PathLike[str],
+    network: Hourglass,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a network's weights and card to a ``.safetensors`` file.
+
+    The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path
+        Where to write.
+    network : Hourglass
+        The network; its shape is stored with the weights.
+    card : mapping, optional
+        JSON-serialisable facts about the training.
+    """
+    path = Path(path)
+    metadata = {
+        "format": _FORMAT,
+        "image_channels": str(network.image_channels),
+        "mask_channels": str(network.mask_channels),
+        "card": json.dumps(dict(card or {}), sort_keys=True),
+    }
+    state = {
+        key: value.detach().cpu().contiguous()
+        for key, value in network.state_dict().items()
+    }
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.write_bytes(safetensors_save(state, metadata))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        card = json.loads(metadata.get("card", "{}"))
+    except (SafetensorError, json.JSONDecodeError, OSError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is damaged or no safetensors file ({error}). Copy it again, or "
+            "choose other weights."
+        ) from error
+    if metadata.get("format") != _FORMAT:
+        raise WeightsError(
+            f"{path} was not written by napari-mpi (expected the format {_FORMAT!r}, "
+            f"found {metadata.get('format')!r}). Choose weights made by "
+            "'napari-mpi pretrain'."
+        )
+    return state, card if isinstance(card, dict) else {}
+
+
+def _read_official(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than plain tensors, which could run foreign code, and "
+            "was not opened. Use a file that contains a state dict only."
+        ) from error
+    # A damaged archive can surface as almost anything; all of it means one thing.
+    except (RuntimeError, ValueError, TypeError, KeyError, EOFError, OSError) as error:
+        raise WeightsError(f"{path} is damaged or no weights file ({error}).") from error
+    state = content.get("params") if isinstance(content, dict) else None
+    if not isinstance(state, dict):
+        raise WeightsError(
+            f"{path} is no MPI weights file: expected a dict with the key 'params'."
+        )
+    renamed = {}
+    for key, value in state.items():
+        new_key = _official_to_own(str(key))
+        if new_key is None or not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path} does not describe the MPI network: unexpected entry {key!r}."
+            )
+        renamed[new_key] = value
+    return renamed
+
+
+# The authors' network is nested Sequentials with numbers for names; one level deeper
+# adds "1.1.7." to the path.
+_OFFICIAL = re.compile(
+    r"net\.(?P<down>(?:1\.1\.7\.)*)(?P<block>1\.0\.[12]|1\.1\.[1245]|[234679])\."
+    r"(?:(?P<conv>1)\.)?(?P<leaf>\w+)"
+)
+_OFFICIAL_BLOCKS = {
+    "1.0.1": "skip.conv",
+    "1.0.2": "skip.norm",
+    "1.1.1": "down.0.conv",
+    "1.1.2": "down.0.norm",
+    "1.1.4": "down.1.conv",
+    "1.1.5": "down.1.norm",
+    "2": "merge_norm",
+    "3": "up.0.conv",
+    "4": "up.0.norm",
+    "6": "up.1.conv",
+    "7": "up.1.norm",
+}
+
+
+def _official_to_own(key: str) -> str | None:
+    match = _OFFICIAL.fullmatch(key)
+    if match is None:
+        return None
+    depth = match["down"].count("1.1.7.")
+    if match["block"] == "9" and depth == 0:
+        return f"head.{match['leaf']}"
+    if match["block"] not in _OFFICIAL_BLOCKS or depth >= N_LEVELS:
+        return None
+    prefix = "levels." + "deeper." * depth
+    return f"{prefix}{_OFFICIAL_BLOCKS[match['block']]}.{match['leaf']}"
+
+
+def _checked(
+    state: dict[str, Tensor], name: str, sha256: str, card: dict[str, Any], path: Path
+) -> Weights:
+    """Infer the network's shape from its first and last layer and compare the rest."""
+    first = state.get("levels.skip.conv.weight")
+    head = state.get("head.weight")
+    if first is None or head is None or first.ndim != 4 or head.ndim != 4:
+        raise WeightsError(
+            f"{path} does not describe the MPI network: its first or last layer is "
+            "missing or misshapen."
+        )
+    image_channels = head.shape[0]
+    mask_channels = first.shape[1] - image_channels
+    if mask_channels not in (1, image_channels):
+        raise WeightsError(
+            f"{path} has {first.shape[1]} input and {image_channels} output channels: "
+            "expected image channels plus one mask, or a mask per channel."
+        )
+    if image_channels > 64:
+        raise WeightsError(f"{path} expects images of {image_channels} channels.")
+    expected = Hourglass(image_channels, mask_channels).state_dict()
+    wrong = sorted(set(expected) ^ set(state)) or [
+        key for key in expected if expected[key].shape != state[key].shape
+    ]
+    if wrong:
+        raise WeightsError(
+            f"{path} does not fit the MPI network: {len(wrong)} entries are missing, "
+            f"unknown or misshapen, the first is {wrong[0]!r}."
+        )
+    if any(not torch.isfinite(value).all() for value in state.values()):
+        raise WeightsError(f"{path} contains NaN or infinite weights.")
+    return Weights(state, image_channels, mask_channels, name, sha256, card)
