@@ -19,6 +19,26 @@ NoiseKind = Literal["independent", "correlated", "strongly-correlated"]
 Precision = Literal["float32", "bfloat16"]
 
 
+def _require_whole(config: object, name: str, minimum: int) -> None:
+    value = getattr(config, name)
+    if not isinstance(value, int) or value < minimum:
+        raise ValueError(
+            f"{name} is {value!r}: expected a whole number, at least {minimum}."
+        )
+
+
+def _require_positive(config: object, name: str) -> None:
+    value = getattr(config, name)
+    if not value > 0:
+        raise ValueError(f"{name} is {value!r}: expected a number above 0.")
+
+
+def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(choices)}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class FillConfig:
     """How one image is filled: Algorithm 1 of Ma et al. (NeurIPS 2024).
@@ -39,7 +59,7 @@ class FillConfig:
         Weight β of the past in the running average of predictions, 0 to below 1.
     learning_rate : float
         Step size of Adam.
-    scaling : {"range", "percentile"}
+    scaling : {"range", "percentile", "none"}
         How intensities are brought to the network's range; see
         `napari_mpi.intensity.Scaling.fit`.
     precision : {"float32", "bfloat16"}
@@ -69,7 +89,7 @@ class FillConfig:
                 "for instance 0.9 or 0.99."
             )
         _require_positive(self, "learning_rate")
-        _require_choice(self, "scaling", ("range", "percentile"))
+        _require_choice(self, "scaling", ("range", "percentile", "none"))
         _require_choice(self, "precision", ("float32", "bfloat16"))
 
 
@@ -204,23 +224,3 @@ class PretrainConfig:
             raise ValueError(
                 f"synthetic_share is {self.synthetic_share}: expected 0 to 1."
             )
-
-
-def _require_whole(config: object, name: str, minimum: int) -> None:
-    value = getattr(config, name)
-    if not isinstance(value, int) or value < minimum:
-        raise ValueError(
-            f"{name} is {value!r}: expected a whole number, at least {minimum}."
-        )
-
-
-def _require_positive(config: object, name: str) -> None:
-    value = getattr(config, name)
-    if not value > 0:
-        raise ValueError(f"{name} is {value!r}: expected a number above 0.")
-
-
-def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(config, name)
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(choices)}.")

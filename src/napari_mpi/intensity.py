@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["ScalingMode", "Scaling"]
 
-ScalingMode = Literal["range", "percentile"]
+ScalingMode = Literal["range", "percentile", "none"]
 
 # Where the percentiles land: away from 0 and 1, which a sigmoid never reaches.
 _LOW, _HIGH = 0.05, 0.95
@@ -40,11 +40,14 @@ class Scaling:
         ----------
         array : ndarray
             Any shape, real and finite.
-        mode : {"range", "percentile"}
+        mode : {"range", "percentile", "none"}
             "range" divides 8-bit data by 255, as the paper does; other types have no
             such natural range and fall back to "percentile", which puts the 0.1 and
-            99.9 percentiles to 0.05 and 0.95.
+            99.9 percentiles to 0.05 and 0.95. "none" takes values as they are, for
+            data that already lies within 0 to 1.
         """
+        if mode == "none":
+            return cls(0.0, 1.0)
         if mode == "range" and array.dtype == np.uint8:
             return cls(0.0, 255.0)
         # A prime stride does not fall into step with the rows of the image.

@@ -1,0 +1,343 @@
+"""From a noisy array to a denoised one: planes, scaling, filling, and back."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+import napari_mpi
+from napari_mpi.config import FillConfig, fill_config
+from napari_mpi.devices import resolve_device
+from napari_mpi.fill import Fill
+from napari_mpi.intensity import Scaling, to_dtype
+from napari_mpi.planes import PlaneGrid
+from napari_mpi.weights import Weights, load_weights
+
+__all__ = ["Denoised", "Denoising", "Progress", "denoise", "iter_denoise"]
+
+# The intensity scaling of a stack is read from about this many of its values.
+_N_SAMPLES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What a run gives back.
+
+    Attributes
+    ----------
+    image : ndarray
+        The denoised image, in the input's shape, dtype and range.
+    noise_map : ndarray
+        Input minus denoised, float32, signed, in the input's units.
+    report : dict
+        Settings, weights and their hash, seed, versions, device, and how far the run
+        came; JSON-serialisable.
+    """
+
+    image: NDArray[Any]
+    noise_map: NDArray[np.float32]
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One iteration that is done.
+
+    Attributes
+    ----------
+    plane, n_planes : int
+        The plane that is being filled, from 0, and how many there are.
+    step, n_iter : int
+        Iterations done on this plane, and how many there will be.
+    loss : float
+        Masked mean squared error, in scaled units.
+    """
+
+    plane: int
+    n_planes: int
+    step: int
+    n_iter: int
+    loss: float
+
+    @property
+    def fraction(self) -> float:
+        """Share of the whole run that is done, 0 to 1."""
+        return (self.plane + self.step / self.n_iter) / self.n_planes
+
+
+def denoise(
+    image: ArrayLike,
+    *,
+    preset: str | FillConfig = "paper-fast",
+    noise: str | None = None,
+    weights: str | os.PathLike[str] | Weights = "universal",
+    device: str = "auto",
+    rgb: bool = False,
+    seed: int = 0,
+    **settings: Any,
+) -> Denoised:
+    """Remove the noise from an image or stack.
+
+    Parameters
+    ----------
+    image : array_like
+        Ending in YX, or in YX and colour if `rgb`; at least 16x16 pixels, integers or
+        floating-point numbers, finite. Every other axis is taken plane by plane. It is
+        not modified.
+    preset : str or FillConfig
+        A name in `napari_mpi.PRESETS`, or your own settings.
+    noise : str, optional
+        "independent", "correlated" (the presets' default) or "strongly-correlated".
+    weights : str or path or Weights
+        Bundled name or file.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    rgb : bool
+        Whether the last axis holds RGB or RGBA samples. Transparency is kept.
+    seed : int
+        Seed of the masks.
+    **settings
+        Single fields of `napari_mpi.FillConfig`, for instance ``n_iter=50``.
+
+    Returns
+    -------
+    Denoised
+        The denoised image, the noise map and the report.
+
+    Raises
+    ------
+    TypeError
+        If the pixels are boolean, complex or no numbers.
+    ValueError
+        If the shape is no image, pixels are NaN or infinite, or a setting is wrong.
+
+    Warns
+    -----
+    UserWarning
+        If the image is constant; it is returned as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_mpi import denoise
+    >>> noisy = np.random.default_rng(0).poisson(20, (32, 32)).astype(np.uint16)
+    >>> result = denoise(noisy, n_iter=2)
+    >>> result.image.dtype
+    dtype('uint16')
+    """
+    run = iter_denoise(
+        image,
+        preset=preset,
+        noise=noise,
+        weights=weights,
+        device=device,
+        rgb=rgb,
+        seed=seed,
+        **settings,
+    )
+    for _ in run:
+        pass
+    return run.result()
+
+
+def iter_denoise(
+    image: ArrayLike,
+    *,
+    preset: str | FillConfig = "paper-fast",
+    noise: str | None = None,
+    weights: str | os.PathLike[str] | Weights = "universal",
+    device: str = "auto",
+    rgb: bool = False,
+    seed: int = 0,
+    **settings: Any,
+) -> Denoising:
+    """Start the same run as `denoise` and hand it over, to be advanced step by step.
+
+    Parameters are those of `denoise`. Wrong ones raise here, before the first step.
+
+    Returns
+    -------
+    Denoising
+        An iterator of `Progress`; its `result` is valid at every step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_mpi import iter_denoise
+    >>> noisy = np.random.default_rng(0).normal(100, 9, (32, 32))
+    >>> run = iter_denoise(noisy, n_iter=50)
+    >>> for progress in run:
+    ...     if progress.step == 3:
+    ...         break
+    >>> run.result().report["complete"]
+    False
+    """
+    config = fill_config(preset, noise, **settings)
+    if not hasattr(image, "shape") or not hasattr(image, "dtype"):
+        image = np.asarray(image)
+    grid = PlaneGrid.of(image, rgb)
+    # Names, for the record; the settings themselves are in the configuration.
+    names = {
+        "preset": preset if isinstance(preset, str) else "custom",
+        "noise": noise,
+    }
+    return Denoising(
+        image, grid, config, load_weights(weights), resolve_device(device), seed, names
+    )
+
+
+class Denoising:
+    """A run under way: iterate to advance, take the `result` whenever you like.
+
+    Made by `iter_denoise`.
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        grid: PlaneGrid,
+        config: FillConfig,
+        weights: Weights,
+        device: torch.device,
+        seed: int,
+        names: dict[str, Any],
+    ) -> None:
+        self._grid, self._config, self._weights = grid, config, weights
+        self._device, self._seed, self._names = device, seed, names
+        self._source = image
+        dtype = np.dtype(image.dtype)
+        # Big-endian files are common in microscopy; torch wants the native order.
+        self._dtype = dtype.newbyteorder("=")
+        self._image = np.empty(grid.shape, self._dtype)
+        self._noise_map = np.zeros(grid.shape, np.float32)
+        self._scaling = self._check_and_scale()
+        self._current: tuple[tuple[int, ...], Fill] | None = None
+        self._n_done = 0
+        self._iterations = 0
+        self._seconds = 0.0
+        self._steps = self._run()
+
+    def __iter__(self) -> Iterator[Progress]:
+        return self
+
+    def __next__(self) -> Progress:
+        started = time.monotonic()
+        try:
+            return next(self._steps)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"The graphics card has too little free memory for planes of "
+                f"{self._grid.plane_shape} pixels. Choose the device cpu, close other "
+                "programs that use the card, or denoise a smaller region."
+            ) from error
+        finally:
+            self._seconds += time.monotonic() - started
+
+    def close(self) -> None:
+        """End the run; `result` keeps what was reached."""
+        self._steps.close()
+
+    def result(self) -> Denoised:
+        """Return what is reached so far.
+
+        Planes that were not begun are still the noisy input, with a noise map of 0.
+        """
+        if self._current is not None:
+            self._store(*self._current)
+        return Denoised(self._image, self._noise_map, self._report())
+
+    def _check_and_scale(self) -> Scaling:
+        """Read every plane once: refuse bad pixels, and fit one scaling for all."""
+        per_plane = max(1, _N_SAMPLES // self._grid.n_planes)
+        samples, n_bad, extremes = [], 0, []
+        for index in self._grid.indices():
+            plane = np.asarray(self._source[index]).astype(self._dtype, copy=False)
+            self._image[index] = plane
+            values = self._grid.to_channels(plane).reshape(-1)
+            if self._dtype.kind == "f":
+                n_bad += int(np.count_nonzero(~np.isfinite(values)))
+            extremes += [values.min(), values.max()]
+            samples.append(values[:: max(1, values.size // per_plane | 1)])
+        if n_bad:
+            n_all = int(np.prod(self._grid.shape))
+            if n_bad == n_all:
+                raise ValueError(
+                    "Every pixel is NaN or infinite: there is no image to denoise."
+                )
+            raise ValueError(
+                f"{n_bad} of {n_all} pixels are NaN or infinite. Replace them first, "
+                "for instance with numpy.nan_to_num, or crop them away."
+            )
+        self._constant = bool(min(extremes) == max(extremes))
+        if self._constant:
+            warnings.warn(
+                "The image is constant, so there is nothing to denoise; it is returned "
+                "as it is.",
+                stacklevel=4,
+            )
+        return Scaling.fit(np.concatenate(samples), self._config.scaling)
+
+    def _run(self) -> Iterator[Progress]:
+        grid, config = self._grid, self._config
+        for number, index in enumerate(grid.indices()):
+            plane = self._image[index]
+            if plane.min() == plane.max():  # an empty frame stays as it is
+                self._n_done += 1
+                continue
+            scaled = self._scaling.apply(grid.to_channels(plane))
+            fill = Fill(
+                torch.from_numpy(np.ascontiguousarray(scaled)),
+                self._weights.build(),
+                config,
+                seed=_plane_seed(self._seed, number),
+                device=self._device,
+            )
+            self._current = (index, fill)
+            for step in fill:
+                self._iterations += 1
+                yield Progress(
+                    number, grid.n_planes, step.step, config.n_iter, step.loss
+                )
+            self._store(index, fill)
+            self._current = None
+            self._n_done += 1
+
+    def _store(self, index: tuple[int, ...], fill: Fill) -> None:
+        noisy = np.asarray(self._source[index]).astype(self._dtype, copy=False)
+        values = self._scaling.invert(fill.estimate.cpu().numpy())
+        channels = to_dtype(values, self._dtype)
+        self._image[index] = self._grid.from_channels(channels, noisy)
+        self._noise_map[index] = noisy.astype(np.float64) - self._image[index]
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            "napari_mpi": napari_mpi.__version__,
+            "torch": torch.__version__,
+            **self._names,
+            "config": asdict(self._config),
+            "weights": self._weights.name,
+            "weights_sha256": self._weights.sha256,
+            "device": str(self._device),
+            "seed": self._seed,
+            "rgb": self._grid.rgb,
+            "scaling": asdict(self._scaling),
+            "planes_done": self._n_done,
+            "n_planes": self._grid.n_planes,
+            "iterations": self._iterations,
+            "complete": self._n_done == self._grid.n_planes,
+            "seconds": round(self._seconds, 2),
+        }
+
+
+def _plane_seed(seed: int, plane: int) -> int:
+    """Derive a seed that depends on the plane's place only, not on what ran before."""
+    state = np.random.SeedSequence([seed, plane]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))

@@ -1,0 +1,435 @@
+"""Masked pre-training: teach the network to fill in hidden pixels of clean images.
+
+The method is section 3.2 of Ma et al. (NeurIPS 2024): Adam with both moments at 0.9,
+a cosine schedule, masked mean squared error on random crops.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import pickle
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_mpi.config import PretrainConfig
+from napari_mpi.devices import resolve_device
+from napari_mpi.files import FileError, list_images, read_image
+from napari_mpi.intensity import Scaling
+from napari_mpi.masking import masked_mse, random_mask
+from napari_mpi.network import Hourglass
+from napari_mpi.synthetic import fluorescence_image
+from napari_mpi.weights import Weights, WeightsError, load_weights, save_weights
+
+__all__ = ["PretrainStep", "iter_pretrain", "pretrain"]
+
+PathLike = str | os.PathLike[str]
+
+# A pool of procedural images is drawn once; one is replaced in every so many steps.
+_POOL_SIZE, _POOL_TURNOVER = 128, 8
+_POOL_SHAPE = (192, 192)
+# Training images are kept in memory; beyond this, further files are left out.
+_MAX_CORPUS_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class PretrainStep:
+    """Where a training stands.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken, over all resumed runs.
+    loss : float
+        Masked mean squared error of this step's crops, intensities being 0 to 1.
+    learning_rate : float
+        Step size that Adam used.
+    progress : float
+        Share of the budget that is spent, 0 to 1.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    progress: float
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The planes of one file, channels first, with their scaling."""
+
+    name: str
+    planes: NDArray[Any]  # (N, C, H, W) in the file's own dtype
+    scaling: Scaling
+
+
+def pretrain(
+    folders: PathLike | Sequence[PathLike],
+    output: PathLike,
+    config: PretrainConfig,
+    *,
+    init: PathLike | Weights | None = None,
+    resume: PathLike | None = None,
+    device: str = "auto",
+) -> Weights:
+    """Train weights on clean images and write them to a file.
+
+    Beside `output` appear a checkpoint (``.ckpt``) to resume from, and the loss curve
+    as ``.csv`` and ``.png``.
+
+    Parameters
+    ----------
+    folders : path or sequence of path
+        Folders of images, 2-D or stacks; each folder is drawn from equally often.
+    output : path
+        The ``.safetensors`` file to write.
+    config : PretrainConfig
+        Length, crop size, schedule, seed.
+    init : str or path or Weights, optional
+        Weights to start from; without it the start is random, for gray images.
+    resume : path, optional
+        Checkpoint of an earlier run to carry on with.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+
+    Returns
+    -------
+    Weights
+        As read back from the file.
+
+    Raises
+    ------
+    FileError
+        If a folder has no readable image, or images are smaller than the crop.
+    WeightsError
+        If `init` or `resume` cannot be used.
+    """
+    for _ in iter_pretrain(
+        folders, output, config, init=init, resume=resume, device=device
+    ):
+        pass
+    return load_weights(output)
+
+
+def iter_pretrain(
+    folders: PathLike | Sequence[PathLike],
+    output: PathLike,
+    config: PretrainConfig,
+    *,
+    init: PathLike | Weights | None = None,
+    resume: PathLike | None = None,
+    device: str = "auto",
+) -> Iterator[PretrainStep]:
+    """Do the same as `pretrain`, step by step.
+
+    Closing the iterator early leaves a checkpoint of the last step.
+
+    Yields
+    ------
+    PretrainStep
+        After each step of the optimiser.
+    """
+    output = Path(output)
+    if output.suffix != ".safetensors":
+        raise ValueError(f"The output {output} has to end in .safetensors.")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"The folder {output.parent} does not exist.")
+    torch_device = resolve_device(device)
+    network = load_weights(init).build() if init is not None else _fresh(config.seed)
+    corpus = _load_corpus(folders, config, network.image_channels)
+    crops = _Crops(corpus, config, network.image_channels)
+
+    network.to(device=torch_device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=config.learning_rate, betas=(0.9, 0.9)
+    )
+    state = _Progress(network, optimizer, config)
+    if resume is not None:
+        state.load(Path(resume))
+    checkpoint = output.with_suffix(".ckpt")
+    generator = torch.Generator(torch_device)
+    bfloat16 = _prefers_bfloat16(torch_device)
+
+    saved_at = state.step
+    try:
+        while (progress := state.progress()) < 1:
+            started = time.monotonic()
+            learning_rate = _cosine(
+                config.learning_rate, config.final_learning_rate, progress
+            )
+            optimizer.param_groups[0]["lr"] = learning_rate
+            batch, ratios = crops.draw(state.step)
+            target = torch.from_numpy(batch).to(
+                torch_device, memory_format=torch.channels_last
+            )  # (B, C, H, W)
+            # Seeding by step makes a resumed run draw what the whole run would have.
+            generator.manual_seed(config.seed * 1_000_003 + state.step)
+            mask = random_mask(
+                (len(batch), network.mask_channels, *batch.shape[-2:]),
+                torch.from_numpy(ratios).to(torch_device),
+                generator,
+            )
+            with torch.autocast(torch_device.type, torch.bfloat16, enabled=bfloat16):
+                prediction = network(target * mask, mask)
+            loss = masked_mse(prediction.float(), target, mask)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            state.took(float(loss.detach()), time.monotonic() - started)
+            if state.step - saved_at >= config.checkpoint_every:
+                state.save(checkpoint)
+                saved_at = state.step
+            yield PretrainStep(
+                state.step, state.losses[-1], learning_rate, min(state.progress(), 1.0)
+            )
+    finally:
+        if state.step > saved_at:
+            state.save(checkpoint)
+    card = {
+        "data": crops.summary(),
+        "steps": state.step,
+        "minutes": round(state.seconds / 60, 1),
+        "seed": config.seed,
+        "final_loss": round(float(np.mean(state.losses[-200:])), 6),
+        "initial_weights": None if init is None else load_weights(init).name,
+        "config": asdict(config),
+    }
+    save_weights(output, network, card)
+    _write_curve(output, state.losses)
+
+
+class _Progress:
+    """Everything that a checkpoint holds."""
+
+    def __init__(
+        self,
+        network: Hourglass,
+        optimizer: torch.optim.Optimizer,
+        config: PretrainConfig,
+    ) -> None:
+        self.network, self.optimizer, self.config = network, optimizer, config
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: list[float] = []
+
+    def progress(self) -> float:
+        if self.config.steps is not None:
+            return self.step / self.config.steps
+        assert self.config.minutes is not None
+        return self.seconds / (60 * self.config.minutes)
+
+    def took(self, loss: float, seconds: float) -> None:
+        self.step += 1
+        self.seconds += seconds
+        self.losses.append(loss)
+
+    def save(self, path: Path) -> None:
+        partial = path.with_name(path.name + ".part")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "losses": self.losses,
+            },
+            partial,
+        )
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no checkpoint {path}.")
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(saved["network"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.step = int(saved["step"])
+            self.seconds = float(saved["seconds"])
+            self.losses = [float(loss) for loss in saved["losses"]]
+        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
+            raise WeightsError(
+                f"{path} is no checkpoint of this training ({error}). Give the .ckpt "
+                "file that an interrupted run left."
+            ) from error
+
+
+class _Crops:
+    """Draws batches of augmented crops; the same step always gives the same batch."""
+
+    def __init__(
+        self, corpus: list[list[_Source]], config: PretrainConfig, channels: int
+    ) -> None:
+        self._corpus, self._config, self._channels = corpus, config, channels
+        self._pool: dict[int, NDArray[np.float32]] = {}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the crops come from, for the model card."""
+        return {
+            "folders": [
+                {"images": len(folder), "planes": sum(len(s.planes) for s in folder)}
+                for folder in self._corpus
+            ],
+            "synthetic_share": self._config.synthetic_share,
+        }
+
+    def draw(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return crops (B, C, H, W) with values 0 to 1, and mask ratios (B, 1, 1, 1)."""
+        rng = np.random.default_rng([self._config.seed, step])
+        batch = np.stack(
+            [self._crop(rng, step) for _ in range(self._config.batch_size)]
+        )
+        low, high = self._config.mask_ratio
+        ratios = rng.uniform(low, high, (len(batch), 1, 1, 1))
+        return batch, ratios.astype(np.float32)
+
+    def _crop(self, rng: np.random.Generator, step: int) -> NDArray[np.float32]:
+        if rng.random() < self._config.synthetic_share or not self._corpus:
+            crop = self._cut(rng, self._synthetic(rng, step)[np.newaxis])
+        else:
+            folder = self._corpus[rng.integers(len(self._corpus))]
+            source = folder[rng.integers(len(folder))]
+            plane = source.planes[rng.integers(len(source.planes))]
+            crop = source.scaling.apply(self._cut(rng, plane))
+        crop = _with_channels(crop, self._channels)
+        if rng.random() < 0.15:
+            crop = 1 - crop
+        # Dim images, as cameras deliver them, are part of what has to be filled.
+        gain = math.exp(rng.uniform(math.log(0.15), 0))
+        crop = crop * np.float32(gain) + np.float32(rng.uniform(0, 0.3) * (1 - gain))
+        crop = np.rot90(crop, rng.integers(4), axes=(1, 2))
+        if rng.random() < 0.5:
+            crop = crop[:, :, ::-1]
+        return np.clip(crop, 0, 1)
+
+    def _cut(self, rng: np.random.Generator, plane: NDArray[Any]) -> NDArray[Any]:
+        size = self._config.crop_size
+        top = rng.integers(plane.shape[1] - size + 1)
+        left = rng.integers(plane.shape[2] - size + 1)
+        return plane[:, top : top + size, left : left + size]
+
+    def _synthetic(self, rng: np.random.Generator, step: int) -> NDArray[np.float32]:
+        first = step // _POOL_TURNOVER
+        index = int(first + rng.integers(_POOL_SIZE))
+        for old in [key for key in self._pool if key < first]:
+            del self._pool[old]
+        if index not in self._pool:
+            shape = tuple(max(side, self._config.crop_size) for side in _POOL_SHAPE)
+            self._pool[index] = fluorescence_image(
+                (shape[0], shape[1]),
+                np.random.default_rng([self._config.seed, 1, index]),
+            )
+        return self._pool[index]
+
+
+def _load_corpus(
+    folders: PathLike | Sequence[PathLike], config: PretrainConfig, channels: int
+) -> list[list[_Source]]:
+    paths = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
+    if not paths and config.synthetic_share < 1:
+        raise FileError("Give at least one folder of images to train on.")
+    corpus, budget = [], _MAX_CORPUS_BYTES
+    for folder in map(Path, paths):
+        sources, budget = _load_folder(folder, config.crop_size, channels, budget)
+        corpus.append(sources)
+    return corpus
+
+
+def _load_folder(
+    folder: Path, crop_size: int, channels: int, budget: int
+) -> tuple[list[_Source], int]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    sources, refused = [], []
+    for path in list_images(folder):
+        if budget <= 0:
+            break
+        try:
+            image = read_image(path)
+            planes = _as_planes(image.data, image.rgb, channels)
+        except (FileError, OSError) as error:
+            refused.append(f"{path.name}: {error}")
+            continue
+        if min(planes.shape[-2:]) < crop_size:
+            height, width = planes.shape[-2:]
+            refused.append(
+                f"{path.name}: {height}x{width} is smaller than the crop of "
+                f"{crop_size}x{crop_size}"
+            )
+            continue
+        if not np.isfinite(planes).all():
+            refused.append(f"{path.name}: contains NaN or infinite values")
+            continue
+        scaling = Scaling.fit(planes, "percentile")
+        sources.append(_Source(path.name, planes, scaling))
+        budget -= planes.nbytes
+    if refused:
+        raise FileError(
+            f"{len(refused)} of the files in {folder} cannot be trained on. Remove or "
+            "replace them: " + "; ".join(refused[:10]) + ("; …" * (len(refused) > 10))
+        )
+    if not sources:
+        raise FileError(f"{folder} holds no readable image.")
+    return sources, budget
+
+
+def _as_planes(data: NDArray[Any], rgb: bool, channels: int) -> NDArray[Any]:
+    """Return planes (N, C, H, W); RGB becomes gray where the network is gray."""
+    if np.iscomplexobj(data) or data.dtype == bool:
+        raise FileError(f"pixels are {data.dtype}, expected intensities")
+    if not rgb:
+        return data.reshape(-1, 1, *data.shape[-2:])
+    color = np.moveaxis(data[..., :3].reshape(-1, *data.shape[-3:-1], 3), -1, 1)
+    if channels == 1:
+        gray: NDArray[Any] = color.mean(axis=1, keepdims=True, dtype=np.float32)
+        return gray
+    return np.ascontiguousarray(color)
+
+
+def _with_channels(crop: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    return crop if len(crop) == channels else np.repeat(crop[:1], channels, axis=0)
+
+
+def _fresh(seed: int) -> Hourglass:
+    # The initialisation draws from torch's global generator; leave that as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Hourglass(image_channels=1, mask_channels=1)
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def _prefers_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # On a CPU it pays with matrix tiles (AMX) only; torch has no public question for it.
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return device.type == "cpu" and bool(has_tiles())
+
+
+def _write_curve(output: Path, losses: list[float]) -> None:
+    with output.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "loss"])
+        writer.writerows((i + 1, f"{loss:.7f}") for i, loss in enumerate(losses))
+    from matplotlib.figure import Figure  # slow to import, and needed only here
+
+    window = max(1, len(losses) // 100)
+    kernel = np.ones(window) / window
+    smooth = np.convolve(losses, kernel, mode="valid")
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.semilogy(np.arange(1, len(losses) + 1), losses, color="0.8", lw=0.5)
+    axes.semilogy(np.arange(len(smooth)) + window, smooth, color="C0")
+    axes.set(xlabel="step", ylabel="masked mean squared error")
+    figure.savefig(output.with_suffix(".png"), dpi=120)
