@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from numpy.typing import NDArray
 __all__ = [
     "FileError",
     "ImageData",
+    "can_hold_ome",
+    "can_read",
     "list_images",
     "read_image",
+    "read_stack",
     "stem_of",
     "write_image",
 ]
@@ -29,6 +33,8 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 MRC_SUFFIXES = (".mrc", ".mrcs", ".rec", ".st")
 SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + MRC_SUFFIXES
 
+# Classic and BigTIFF, little and big endian.
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNITS = {
     "": "pixel",
     "pixels": "pixel",
@@ -155,6 +161,67 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
     return image
 
 
+def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
+    """Read several images of one shape and type as one stack.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        The images in their order; the new leading axis is T, or another letter where
+        they have a T axis themselves.
+    name : str
+        Name of the stack.
+
+    Raises
+    ------
+    FileError
+        If a file is damaged, or shapes or types differ.
+    """
+    first = read_image(paths[0])
+    planes = [first.data]
+    for path in paths[1:]:
+        data = read_image(path).data
+        if data.shape != first.data.shape or data.dtype != first.data.dtype:
+            raise FileError(
+                f"{name} is no stack: {path} is {data.shape} {data.dtype}, but "
+                f"{paths[0]} is {first.data.shape} {first.data.dtype}."
+            )
+        planes.append(data)
+    free = next((letter for letter in "TZCIJKLMN" if letter not in first.axes), "Q")
+    return ImageData(
+        np.stack(planes),
+        free + first.axes,
+        (1.0, *first.scale),
+        ("pixel", *first.units),
+        name,
+    )
+
+
+def can_read(path: str | os.PathLike[str]) -> bool:
+    """Whether `read_image` has a fair chance, judged from the first bytes only."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return bool(list_images(path))
+        suffix = path.suffix.lower()
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError:
+        return False
+    if suffix in TIFF_SUFFIXES:
+        return head[:4] in _TIFF_MAGIC
+    if suffix in MRC_SUFFIXES:
+        # Some dialects lack the format's mark, so look at the first four numbers:
+        # columns, rows, sections, and a pixel type that exists.
+        for order in "<>":
+            if len(head) == 1024:
+                *sizes, mode = np.frombuffer(head[:16], order + "i4")
+                if all(0 < size < 2**20 for size in sizes) and 0 <= mode <= 12:
+                    return True
+        return False
+    return suffix in PICTURE_SUFFIXES and bool(head)
+
+
 def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
     """Write an image; the file appears under its name only when it is complete.
 
@@ -230,24 +297,7 @@ def _read_folder(folder: Path) -> ImageData:
         raise FileError(
             f"{folder} holds no readable image (looked for {', '.join(SUFFIXES)})."
         )
-    first = read_image(paths[0])
-    planes = [first.data]
-    for path in paths[1:]:
-        data = read_image(path).data
-        if data.shape != first.data.shape or data.dtype != first.data.dtype:
-            raise FileError(
-                f"{folder} is no stack: {path.name} is {data.shape} {data.dtype}, but "
-                f"{paths[0].name} is {first.data.shape} {first.data.dtype}."
-            )
-        planes.append(data)
-    free = next((letter for letter in "TZCIJKLMN" if letter not in first.axes), "Q")
-    return ImageData(
-        np.stack(planes),
-        free + first.axes,
-        (1.0, *first.scale),
-        ("pixel", *first.units),
-        folder.name,
-    )
+    return read_stack(paths, folder.resolve().name)
 
 
 def _read_picture(path: Path) -> ImageData:

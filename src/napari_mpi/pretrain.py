@@ -11,7 +11,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def iter_pretrain(
     init: PathLike | Weights | None = None,
     resume: PathLike | None = None,
     device: str = "auto",
-) -> Iterator[PretrainStep]:
+) -> Generator[PretrainStep, None, None]:
     """Do the same as `pretrain`, step by step.
 
     Closing the iterator early leaves a checkpoint of the last step.

@@ -1,0 +1,346 @@
+"""The dock widget: choose, run, watch, stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import (
+    ComboBox,
+    Container,
+    FileEdit,
+    FloatSpinBox,
+    Label,
+    ProgressBar,
+    PushButton,
+    SpinBox,
+    create_widget,
+)
+from napari.layers import Image
+from napari.qt.threading import thread_worker
+from napari.utils.notifications import show_warning
+from napari.viewer import Viewer
+from superqt import QCollapsible
+
+from napari_mpi._layers import layer_array, result_layers
+from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
+from napari_mpi.devices import available_devices
+from napari_mpi.pipeline import Denoised, Progress, iter_denoise
+from napari_mpi.weights import BUNDLED
+
+__all__ = ["DenoiseWidget"]
+
+_NOISE_LABELS = {
+    "independent": "pixel by pixel (photons)",
+    "correlated": "shared by neighbours",
+    "strongly-correlated": "blurred, in patches",
+}
+_FROM_FILE = "from file…"
+_KEEP = "keep"
+# The panel follows a fast run at this interval in seconds, not at each iteration.
+_REFRESH = 0.1
+
+
+class _RunFailed(Exception):
+    """A failure inside the computation, in words for the user."""
+
+
+@thread_worker  # type: ignore[untyped-decorator]
+def _denoise_in_thread(
+    data: Any, rgb: bool, options: dict[str, Any]
+) -> Generator[Progress, str | None, Denoised]:
+    # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
+    try:
+        run = iter_denoise(data, rgb=rgb, **options)
+        for progress in run:
+            command = yield progress
+            if command == _KEEP:
+                run.close()
+                break
+        return run.result()
+    except RuntimeError as error:
+        raise _RunFailed(
+            f"The computation failed: {error}. Try the device cpu, or a smaller region."
+        ) from error
+
+
+class DenoiseWidget(Container):  # type: ignore[misc]
+    """Denoise an image layer into two new ones.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(labels=True)
+        self._viewer = viewer
+        self._worker: Any = None
+        self._layer: Image | None = None
+        self._started = self._refreshed = 0.0
+
+        self.image = create_widget(
+            annotation=Image,
+            label="image",
+            options={"tooltip": "The layer to denoise. It is not changed."},
+        )
+        self.preset = ComboBox(
+            label="preset",
+            choices=list(PRESETS),
+            value="paper-fast",
+            tooltip="How long to work on each plane: 'paper' takes five times as long "
+            "as 'paper-fast'.",
+        )
+        self.noise = ComboBox(
+            label="noise",
+            choices=[(_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS],
+            value="correlated",
+            tooltip="Whether neighbouring pixels share their noise. If fine grain "
+            "remains, try 'shared by neighbours'; if detail is lost, 'pixel by pixel'.",
+        )
+        self.weights = ComboBox(
+            label="weights",
+            choices=[*BUNDLED, _FROM_FILE],
+            tooltip="What the network has learnt before: the bundled weights, or your "
+            "own.",
+        )
+        self.weights_file = FileEdit(
+            label="file",
+            filter="Weights (*.safetensors *.pth *.pt)",
+            tooltip="Weights that were trained here, or the MPI authors' files.",
+        )
+        self.device = ComboBox(
+            label="device",
+            choices=["auto", *available_devices()],
+            tooltip="Where to compute; 'auto' takes the fastest there is.",
+        )
+        self.n_iter = SpinBox(
+            label="iterations", min=1, max=100_000, tooltip="Iterations per plane."
+        )
+        self.mask_ratio = FloatSpinBox(
+            label="mask ratio",
+            min=0.01,
+            max=0.99,
+            step=0.05,
+            tooltip="Share of pixels that is hidden in each iteration.",
+        )
+        self.averaging = FloatSpinBox(
+            label="averaging",
+            min=0,
+            max=0.999,
+            step=0.01,
+            tooltip="Weight of the past in the running average of predictions.",
+        )
+        self.pixel_shuffle = SpinBox(
+            label="sub-sampling",
+            min=1,
+            max=8,
+            tooltip="Split the image into this number squared of sub-images first.",
+        )
+        self.scaling = ComboBox(
+            label="scaling",
+            choices=["range", "percentile"],
+            tooltip="'range' is the paper's for 8-bit images; 'percentile' stretches "
+            "dim ones.",
+        )
+        self.seed = SpinBox(
+            label="seed",
+            min=0,
+            max=2**31 - 1,
+            tooltip="The same seed gives the same result.",
+        )
+        self.advanced = Container(
+            widgets=[
+                self.n_iter,
+                self.mask_ratio,
+                self.averaging,
+                self.pixel_shuffle,
+                self.scaling,
+                self.seed,
+            ],
+            labels=True,
+        )
+        self.run_button = PushButton(
+            text="Run", tooltip="Denoise the layer into two new layers."
+        )
+        self.keep_button = PushButton(
+            text="Stop and keep",
+            enabled=False,
+            tooltip="Stop now and keep what is reached; planes that were not begun "
+            "stay as they are.",
+        )
+        self.cancel_button = PushButton(
+            text="Cancel", enabled=False, tooltip="Stop now and keep nothing."
+        )
+        self.progress = ProgressBar(label="progress", min=0, max=1000, value=0)
+        self.status = Label(value="")
+        buttons = Container(
+            widgets=[self.keep_button, self.cancel_button],
+            layout="horizontal",
+            labels=False,
+        )
+        buttons.margins = (0, 0, 0, 0)
+        self.extend(
+            [
+                self.image,
+                self.preset,
+                self.noise,
+                self.weights,
+                self.weights_file,
+                self.device,
+                self.run_button,
+                buttons,
+                self.progress,
+                self.status,
+            ]
+        )
+        self._fold_advanced()
+        self.status.native.setWordWrap(True)
+        self.weights_file.visible = False
+
+        self.preset.changed.connect(self._show_settings)
+        self.noise.changed.connect(self._show_settings)
+        self.weights.changed.connect(self._show_weights_file)
+        self.run_button.clicked.connect(self.run)
+        self.keep_button.clicked.connect(self.stop_and_keep)
+        self.cancel_button.clicked.connect(self.cancel)
+        self._show_settings()
+
+    def _fold_advanced(self) -> None:
+        """Put the expert settings above the Run button, folded away."""
+        self.advanced.margins = (0, 0, 0, 0)
+        self.advanced_fold = QCollapsible("advanced settings")
+        self.advanced_fold.addWidget(self.advanced.native)
+        self.advanced_fold.collapse(animate=False)
+        layout = self.native.layout()
+        layout.insertWidget(self.index(self.run_button), self.advanced_fold)
+
+    def _show_settings(self) -> None:
+        """Show in the advanced settings what preset and noise kind stand for."""
+        config = fill_config(self.preset.value, self.noise.value)
+        self.n_iter.value = config.n_iter
+        self.mask_ratio.value = config.mask_ratio
+        self.averaging.value = config.averaging
+        self.pixel_shuffle.value = config.pixel_shuffle
+        self.scaling.value = config.scaling
+
+    def _show_weights_file(self) -> None:
+        self.weights_file.visible = self.weights.value == _FROM_FILE
+
+    def _options(self) -> dict[str, Any]:
+        """Gather what the thread needs, so that it never touches a widget."""
+        weights: str | Path = self.weights.value
+        if weights == _FROM_FILE:
+            weights = self.weights_file.value
+        return {
+            "preset": self.preset.value,
+            "noise": self.noise.value,
+            "weights": weights,
+            "device": self.device.value,
+            "seed": self.seed.value,
+            "n_iter": self.n_iter.value,
+            "mask_ratio": self.mask_ratio.value,
+            "averaging": self.averaging.value,
+            "pixel_shuffle": self.pixel_shuffle.value,
+            "scaling": self.scaling.value,
+        }
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._worker is not None
+
+    def run(self) -> None:
+        """Start denoising the chosen layer."""
+        layer = self.image.value
+        if self.running:
+            return
+        if layer is None:
+            show_warning("There is no image layer to denoise: open an image first.")
+            return
+        self._layer = layer
+        self._started = time.monotonic()
+        worker = _denoise_in_thread(layer_array(layer), layer.rgb, self._options())
+        worker.yielded.connect(self._on_progress)
+        worker.returned.connect(self._on_result)
+        worker.errored.connect(self._on_error)
+        worker.finished.connect(self._on_finished)
+        self._worker = worker
+        self._set_running(True)
+        self.status.value = f"Reading {layer.name} …"
+        worker.start()
+
+    def cancel(self) -> None:
+        """Stop after the current iteration and keep nothing."""
+        if self._worker is not None:
+            self.status.value = "Cancelled; nothing was changed."
+            self._worker.quit()
+
+    def stop_and_keep(self) -> None:
+        """Stop after the current iteration and add what is reached."""
+        if self._worker is not None:
+            self._worker.send(_KEEP)
+
+    def _on_progress(self, progress: Progress) -> None:
+        now = time.monotonic()
+        # A yield that was under way when Cancel was pressed must not overwrite it.
+        if self._worker is None or self._worker.abort_requested:
+            return
+        if now - self._refreshed < _REFRESH:
+            return
+        self._refreshed = now
+        fraction = max(progress.fraction, 1e-6)
+        self.progress.value = round(1000 * fraction)
+        left = (now - self._started) * (1 - fraction) / fraction
+        self.status.value = (
+            f"Plane {progress.plane + 1} of {progress.n_planes}, iteration "
+            f"{progress.step} of {progress.n_iter}, {_duration(left)} left"
+        )
+
+    def _on_result(self, result: Denoised) -> None:
+        # An aborted worker returns nothing.
+        if result is None or self._layer is None:
+            return
+        denoised, noise_map = result_layers(self._layer, result)
+        self._viewer.add_layer(noise_map)
+        self._viewer.add_layer(denoised)
+        # Adding a layer makes it the choice; a second run is about the input again.
+        if self._layer in self._viewer.layers:
+            self.image.value = self._layer
+        report = result.report
+        if report["complete"]:
+            self.progress.value = 1000
+            self.status.value = f"Done in {_duration(report['seconds'])}."
+        else:
+            self.status.value = (
+                f"Stopped after {report['iterations']} iterations; "
+                f"{report['planes_done']} of {report['n_planes']} planes are finished."
+            )
+
+    def _on_error(self, error: Exception) -> None:
+        # napari shows the notification itself; the panel says it where one looks.
+        self.status.value = f"Not done: {error}"
+
+    def _on_finished(self) -> None:
+        self._worker = None
+        self._layer = None
+        self._set_running(False)
+
+    def _set_running(self, running: bool) -> None:
+        self.run_button.enabled = not running
+        self.keep_button.enabled = running
+        self.cancel_button.enabled = running
+        if running:
+            self.progress.value = 0
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words that are as exact as it deserves."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
