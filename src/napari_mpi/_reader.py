@@ -13,7 +13,10 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
 
 # Units that napari's pint registry knows by these symbols.
-_KNOWN_UNITS = frozenset("pixel µm nm mm cm m pm Å s ms min h inch".split())
+_KNOWN_UNITS = frozenset(
+    ["pixel", "pm", "Å", "nm", "µm", "mm", "cm", "m", "inch"]
+    + ["ns", "µs", "ms", "s", "min", "h", "d"]
+)
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:

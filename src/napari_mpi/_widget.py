@@ -19,10 +19,10 @@ from magicgui.widgets import (
     create_widget,
 )
 from napari.layers import Image
-from napari.qt.threading import thread_worker
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import notification_manager, show_warning
 from napari.viewer import Viewer
 from superqt import QCollapsible
+from superqt.utils import thread_worker
 
 from napari_mpi._layers import layer_array, result_layers
 from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
@@ -47,7 +47,9 @@ class _RunFailed(Exception):
     """A failure inside the computation, in words for the user."""
 
 
-@thread_worker  # type: ignore[untyped-decorator]
+# napari's decorator is superqt's with a second way for errors to be shown; this one
+# leaves that to us, and closing napari waits for its workers just the same.
+@thread_worker
 def _denoise_in_thread(
     data: Any, rgb: bool, options: dict[str, Any]
 ) -> Generator[Progress, str | None, Denoised]:
@@ -71,13 +73,13 @@ class DenoiseWidget(Container):  # type: ignore[misc]
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
+    napari_viewer : napari.viewer.Viewer
         Where the layers are.
     """
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(labels=True)
-        self._viewer = viewer
+        self._viewer = napari_viewer
         self._worker: Any = None
         self._layer: Image | None = None
         self._started = self._refreshed = 0.0
@@ -263,11 +265,19 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             return
         self._layer = layer
         self._started = time.monotonic()
-        worker = _denoise_in_thread(layer_array(layer), layer.rgb, self._options())
-        worker.yielded.connect(self._on_progress)
-        worker.returned.connect(self._on_result)
-        worker.errored.connect(self._on_error)
-        worker.finished.connect(self._on_finished)
+        worker = _denoise_in_thread(
+            layer_array(layer),
+            layer.rgb,
+            self._options(),
+            _start_thread=False,
+            _connect={
+                "yielded": self._on_progress,
+                "warned": self._on_warning,
+                "returned": self._on_result,
+                "errored": self._on_error,
+                "finished": self._on_finished,
+            },
+        )
         self._worker = worker
         self._set_running(True)
         self.status.value = f"Reading {layer.name} …"
@@ -320,8 +330,11 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 f"{report['planes_done']} of {report['n_planes']} planes are finished."
             )
 
+    def _on_warning(self, warning: tuple[Any, ...]) -> None:
+        show_warning(str(warning[0]))
+
     def _on_error(self, error: Exception) -> None:
-        # napari shows the notification itself; the panel says it where one looks.
+        notification_manager.receive_error(type(error), error, error.__traceback__)
         self.status.value = f"Not done: {error}"
 
     def _on_finished(self) -> None:

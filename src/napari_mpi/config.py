@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -29,8 +30,8 @@ def _require_whole(config: object, name: str, minimum: int) -> None:
 
 def _require_positive(config: object, name: str) -> None:
     value = getattr(config, name)
-    if not value > 0:
-        raise ValueError(f"{name} is {value!r}: expected a number above 0.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value!r}: expected a finite number above 0.")
 
 
 def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
@@ -76,6 +77,7 @@ class FillConfig:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        """Check every field."""
         _require_whole(self, "n_iter", 1)
         _require_whole(self, "pixel_shuffle", 1)
         if not 0 < self.mask_ratio < 1:
@@ -182,7 +184,7 @@ class PretrainConfig:
     synthetic_share : float
         Share of crops that are procedural fluorescence images, 0 to 1.
     seed : int
-        Seed of every random draw.
+        Seed of every random draw, 0 or above.
     checkpoint_every : int
         Steps between checkpoints.
     """
@@ -199,6 +201,7 @@ class PretrainConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
+        """Check every field."""
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("Give either steps or minutes, and not both.")
         if self.steps is not None:
@@ -207,10 +210,11 @@ class PretrainConfig:
             _require_positive(self, "minutes")
         _require_whole(self, "batch_size", 1)
         _require_whole(self, "checkpoint_every", 1)
-        if self.crop_size < 64 or self.crop_size % 32:
+        _require_whole(self, "seed", 0)
+        _require_whole(self, "crop_size", 64)
+        if self.crop_size % 32:
             raise ValueError(
-                f"crop_size is {self.crop_size}: expected a multiple of 32 that is at "
-                "least 64."
+                f"crop_size is {self.crop_size}: expected a multiple of 32."
             )
         _require_positive(self, "learning_rate")
         _require_positive(self, "final_learning_rate")

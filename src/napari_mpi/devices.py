@@ -20,6 +20,11 @@ def available_devices() -> tuple[str, ...]:
 def resolve_device(name: str = "auto") -> torch.device:
     """Return the named device, or the fastest one for "auto".
 
+    Parameters
+    ----------
+    name : str
+        "auto", "cpu", "cuda" or "mps"; "cuda:1" for one of several.
+
     Raises
     ------
     ValueError
@@ -28,20 +33,13 @@ def resolve_device(name: str = "auto") -> torch.device:
     devices = available_devices()
     if name == "auto":
         return torch.device(devices[0])
-    kind, _, index = name.partition(":")
-    known = kind in devices and (
-        not index
-        or (kind == "cuda" and index.isdigit() and int(index) < _n_cuda())
-        or index == "0"
-    )
-    if not known:
+    n_cuda = torch.cuda.device_count() if "cuda" in devices else 0
+    numbered = [f"{kind}:0" for kind in devices]
+    numbered += [f"cuda:{index}" for index in range(n_cuda)]
+    if name not in (*devices, *numbered):
         raise ValueError(
             f"The device {name!r} is not available here: choose one of auto, "
             f"{', '.join(devices)}. A graphics card that is missing from this list "
             "needs its driver and a torch build that supports it."
         )
     return torch.device(name)
-
-
-def _n_cuda() -> int:
-    return torch.cuda.device_count()

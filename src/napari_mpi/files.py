@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import struct
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import imageio.v3 as iio
 import mrcfile
@@ -35,6 +38,9 @@ SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + MRC_SUFFIXES
 
 # Classic and BigTIFF, little and big endian.
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_MRC_HEADER = 1024
+_MRC_MODES = (0, 1, 2, 4, 6, 12)
 _UNITS = {
     "": "pixel",
     "pixels": "pixel",
@@ -50,11 +56,17 @@ _UNITS = {
     "second": "s",
     "nanometer": "nm",
     "millimeter": "mm",
-    "inch": "inch",
+    "in": "inch",
     "angstrom": "Å",
+    "å": "Å",
+    "\u212b": "Å",  # the angstrom sign; the letter is the other code point
 }
 _OME_DTYPES = ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8")
+_OME_LENGTHS = ("pm", "nm", "µm", "mm", "cm", "m", "Å", "inch")
+_OME_TIMES = ("ns", "µs", "ms", "s", "min", "h", "d")
 _IMAGEJ_DTYPES = ("u1", "u2", "f4")
+# ImageJ reads these words everywhere; the signs break in some versions.
+_IMAGEJ_UNITS = {"µm": "micron", "µs": "us", "Å": "angstrom"}
 
 
 class FileError(ValueError):
@@ -149,16 +161,19 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
             f"expected one of {', '.join(SUFFIXES)}."
         )
     if path.stat().st_size == 0:
-        raise FileError(f"{path} is empty (0 bytes).")
+        raise FileError(
+            f"{path} is empty (0 bytes), expected an image. Copy it again from its "
+            "source."
+        )
     if suffix in TIFF_SUFFIXES:
         image = _guarded(_read_tiff, path)
     elif suffix in MRC_SUFFIXES:
         image = _guarded(_read_mrc, path)
     else:
         image = _guarded(_read_picture, path)
-    if image.data.size == 0:
-        raise FileError(f"{path} holds an image without pixels.")
-    return image
+    # Few libraries compute with the other byte order, PyTorch does not.
+    native = image.data.dtype.newbyteorder("=")
+    return replace(image, data=image.data.astype(native, copy=False))
 
 
 def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
@@ -180,14 +195,16 @@ def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
     first = read_image(paths[0])
     planes = [first.data]
     for path in paths[1:]:
-        data = read_image(path).data
-        if data.shape != first.data.shape or data.dtype != first.data.dtype:
+        image = read_image(path)
+        if _kind(image) != _kind(first):
             raise FileError(
-                f"{name} is no stack: {path} is {data.shape} {data.dtype}, but "
-                f"{paths[0]} is {first.data.shape} {first.data.dtype}."
+                f"{name} is no stack: expected images of one shape and type, but "
+                f"{path} is {_kind(image)} and {paths[0]} is {_kind(first)}. Read "
+                "them one by one, or move what does not belong elsewhere."
             )
-        planes.append(data)
-    free = next((letter for letter in "TZCIJKLMN" if letter not in first.axes), "Q")
+        planes.append(image.data)
+    # Not C: a reader would take the files for channels.
+    free = next(letter for letter in "TZIJKLMNQ" if letter not in first.axes)
     return ImageData(
         np.stack(planes),
         free + first.axes,
@@ -197,29 +214,37 @@ def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
     )
 
 
+def _kind(image: ImageData) -> str:
+    return f"{image.axes} {image.data.shape} {image.data.dtype}"
+
+
 def can_read(path: str | os.PathLike[str]) -> bool:
     """Whether `read_image` has a fair chance, judged from the first bytes only."""
     path = Path(path)
     try:
         if path.is_dir():
-            return bool(list_images(path))
+            images = list_images(path)
+            return bool(images) and can_read(images[0])
         suffix = path.suffix.lower()
         with path.open("rb") as file:
-            head = file.read(1024)
+            head = file.read(_MRC_HEADER)
     except OSError:
         return False
     if suffix in TIFF_SUFFIXES:
-        return head[:4] in _TIFF_MAGIC
+        return head.startswith(_TIFF_MAGIC)
     if suffix in MRC_SUFFIXES:
-        # Some dialects lack the format's mark, so look at the first four numbers:
-        # columns, rows, sections, and a pixel type that exists.
-        for order in "<>":
-            if len(head) == 1024:
-                *sizes, mode = np.frombuffer(head[:16], order + "i4")
-                if all(0 < size < 2**20 for size in sizes) and 0 <= mode <= 12:
-                    return True
-        return False
-    return suffix in PICTURE_SUFFIXES and bool(head)
+        return _is_mrc(head)
+    return suffix in PICTURE_SUFFIXES and head.startswith(_PICTURE_MAGIC)
+
+
+def _is_mrc(head: bytes) -> bool:
+    """Judge by columns, rows, sections and pixel type: dialects lack the mark."""
+    for order in "<>":
+        if len(head) == _MRC_HEADER:
+            *sizes, mode = struct.unpack(f"{order}4i", head[:16])
+            if all(0 < size < 2**20 for size in sizes) and mode in _MRC_MODES:
+                return True
+    return False
 
 
 def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
@@ -238,27 +263,30 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
     FileError
         If the format cannot hold the image.
     OSError
-        If the folder cannot be written to.
+        If the folder is missing or cannot be written to.
     """
     path = Path(path)
     name = path.name.lower()
     if not name.endswith(TIFF_SUFFIXES):
-        raise FileError(f"{path}: can write .ome.tif and .tif only.")
+        raise FileError(
+            f"{path}: can write TIFF only, name the file .ome.tif or .tif instead."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
     # tifffile decides on OME by its own argument, so the partial name is free.
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if name.endswith((".ome.tif", ".ome.tiff")):
             _write_ome(partial, image)
-        elif image.data.dtype.str[1:] in _IMAGEJ_DTYPES:
+        elif _can_hold_imagej(image):
             _write_imagej(partial, image)
         else:
-            tifffile.imwrite(
-                partial,
-                image.data,
-                photometric="rgb" if image.rgb else "minisblack",
-                metadata={"axes": image.axes, "description": image.description},
-            )
+            _write_plain(partial, image)
         partial.replace(path)
+    except PermissionError as error:
+        raise PermissionError(
+            f"Not allowed to write {path} ({error.strerror}): choose another folder."
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -277,18 +305,26 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     return name
 
 
-def _guarded(reader: Any, path: Path) -> ImageData:
+def _guarded(reader: Callable[[Path], ImageData], path: Path) -> ImageData:
     """Give every way in which a damaged file can fail one kind of error."""
     try:
-        image: ImageData = reader(path)
+        return reader(path)
     except (FileError, PermissionError, MemoryError):
         raise
     except Exception as error:
+        if "imagecodecs" in str(error):
+            raise FileError(
+                f"{path} is compressed in a way that needs a further package "
+                f"({error}). Run `pip install imagecodecs`, or save it uncompressed."
+            ) from error
         raise FileError(
             f"{path} is damaged or not what its ending says ({error}). Copy it again "
             "from its source, or open it in another program to see what it is."
         ) from error
-    return image
+
+
+def _truncated(path: Path, what: str) -> FileError:
+    return FileError(f"{path} is truncated: {what}. Copy it again from its source.")
 
 
 def _read_folder(folder: Path) -> ImageData:
@@ -301,7 +337,20 @@ def _read_folder(folder: Path) -> ImageData:
 
 
 def _read_picture(path: Path) -> ImageData:
-    data = np.asarray(iio.imread(path, index=0, plugin="pillow"))
+    with path.open("rb") as file:
+        head = file.read(26)
+    if head.startswith(_PICTURE_MAGIC[0]) and head[24] == 16 and head[25] != 0:
+        raise FileError(
+            f"{path} is a PNG with 16 bits for each of several samples, of which only "
+            "8 could be read: expected gray or 8 bits. Save it as TIFF."
+        )
+    mode = iio.immeta(path, index=0, plugin="pillow")["mode"]
+    data = np.asarray(
+        # Only RGB is colour to napari; print colours are converted.
+        iio.imread(
+            path, index=0, plugin="pillow", mode="RGB" if mode == "CMYK" else None
+        )
+    )
     if data.dtype == bool:
         data = data.astype(np.uint8) * np.uint8(255)
     if data.ndim == 3 and data.shape[-1] in (2, 4):
@@ -316,64 +365,75 @@ def _plain(data: NDArray[Any], axes: str, name: str) -> ImageData:
 
 
 def _read_mrc(path: Path) -> ImageData:
+    with path.open("rb") as file:
+        head = file.read(_MRC_HEADER)
+    if not _is_mrc(head):
+        raise FileError(
+            f"{path} is no MRC file that can be read: expected a header of "
+            f"{_MRC_HEADER} bytes with the number of columns, rows and sections and a "
+            f"mode out of {_MRC_MODES}, got {head[:16]!r}. Save it as TIFF."
+        )
     with warnings.catch_warnings():
         # Light microscopes write MRC dialects that break small rules of the format.
         warnings.simplefilter("ignore")
-        with mrcfile.open(path, permissive=True) as mrc:
-            if mrc.data is None:
-                raise FileError(
-                    f"{path} is truncated: its header promises more pixels than the "
-                    "file holds."
-                )
-            data = np.array(mrc.data)
+        # The data block is sized up before memory is taken for it.
+        with mrcfile.open(path, permissive=True, header_only=True) as mrc:
+            header = mrc.header
+            dtype = mrcfile.utils.data_dtype_from_header(header)
+            shape = mrcfile.utils.data_shape_from_header(header)
             voxel = mrc.voxel_size
-            size = {"X": float(voxel.x), "Y": float(voxel.y), "Z": float(voxel.z)}
-            volume_stack = mrc.is_volume_stack()
+            size = {axis: float(voxel[axis.lower()]) for axis in "XYZ"}
+    expected = math.prod(shape) * dtype.itemsize
+    start = _MRC_HEADER + int(header.nsymbt)
+    found = path.stat().st_size - start
+    if found < expected:
+        raise _truncated(
+            path, f"{shape} {dtype} are {expected} bytes, found {max(found, 0)}"
+        )
+    # DeltaVision and its kin mark themselves here and count in micrometres.
+    deltavision = head[96:98] in (b"\xa0\xc0", b"\xc0\xa0")
+    # IMOD marks itself as well; a flag tells whether its bytes are signed.
+    imod = head[152:156] in (b"IMOD", b"DOMI")
+    signed = (head[156] | head[159]) & 1
+    if dtype == np.int8 and (deltavision or (imod and not signed)):
+        dtype = np.dtype(np.uint8)
+    data = np.fromfile(path, dtype, math.prod(shape), offset=start).reshape(shape)
     if data.ndim == 3 and data.shape[0] == 1:
         data = data[0]
-    axes = {2: "YX", 3: "ZYX", 4: "TZYX"}[data.ndim] if not volume_stack else "TZYX"
-    # DeltaVision and its kin mark themselves here and count in micrometres.
-    with path.open("rb") as file:
-        file.seek(96)
-        marker = int.from_bytes(file.read(2), "little", signed=True)
-    unit = "µm" if marker == -16224 else "Å"
-    known = [bool(np.isfinite(size.get(a, 0)) and size.get(a, 0) > 0) for a in axes]
+    axes = "TZYX"[-data.ndim :]
+    known = {axis for axis, step in size.items() if 0 < step < np.inf}
     return ImageData(
         data,
         axes,
-        tuple(size[a] if ok else 1.0 for a, ok in zip(axes, known, strict=True)),
-        tuple(unit if ok else "pixel" for ok in known),
+        tuple(size[axis] if axis in known else 1.0 for axis in axes),
+        tuple(
+            ("µm" if deltavision else "Å") if axis in known else "pixel"
+            for axis in axes
+        ),
         stem_of(path),
     )
 
 
 def _read_tiff(path: Path) -> ImageData:
     with tifffile.TiffFile(path) as tif:
+        _check_directories(tif, path)
         if not tif.series:
-            raise FileError(f"{path} holds no image.")
+            raise FileError(f"{path} holds no image, expected at least one.")
         if len(tif.series) > 1:
             warnings.warn(
                 f"{path.name} holds {len(tif.series)} images; reading the first.",
                 stacklevel=4,
             )
         series = tif.series[0]
-        file_size = path.stat().st_size
-        for page in series.pages:
-            ends = (
-                offset + count
-                for offset, count in zip(
-                    page.dataoffsets, page.databytecounts, strict=True
-                )
-            )
-            if page is not None and max(ends, default=0) > file_size:
-                raise FileError(
-                    f"{path} is truncated: its pixels should reach beyond the end of "
-                    "the file. Copy it again from its source."
-                )
+        _check_pixels(tif, series, path)
         data = series.asarray()
-        axes = series.axes
+        page = series.keyframe
+        colour = page.photometric in (
+            tifffile.PHOTOMETRIC.RGB,
+            tifffile.PHOTOMETRIC.YCBCR,
+        )
+        data, axes = _spatial_last(data, series.axes, colour=colour)
         step, unit, description = _tiff_calibration(tif)
-    data, axes = _spatial_last(data, axes)
     return ImageData(
         data,
         axes,
@@ -384,11 +444,81 @@ def _read_tiff(path: Path) -> ImageData:
     )
 
 
-def _spatial_last(data: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
+def _check_directories(tif: tifffile.TiffFile, path: Path) -> None:
+    """Refuse a file that ends before the last page's directory and tags.
+
+    tifffile only logs this, and goes on with the pages and tags that are left.
+    """
+    form, file = tif.tiff, tif.filehandle
+
+    def number(layout: str) -> int:
+        value: int = struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
+        return value
+
+    pointer, seen = 4 if form.version == 42 else 8, set[int]()
+    try:
+        while True:
+            file.seek(pointer)
+            offset = number(form.offsetformat)
+            if offset == 0 or offset in seen:
+                return
+            seen.add(offset)
+            file.seek(offset)
+            n_tags = number(form.tagnoformat)
+            tags = file.read(n_tags * form.tagsize)
+            for code, kind, count, value in struct.iter_unpack(
+                form.tagheaderformat, tags
+            ):
+                layout = tifffile.TIFF.DATA_FORMATS.get(kind, "B")
+                n_bytes = count * struct.calcsize("<" + layout)
+                if code < 32768 and n_bytes > form.tagoffsetthreshold:  # not private
+                    (start,) = struct.unpack(form.offsetformat, value)
+                    if start + n_bytes > file.size:
+                        raise _truncated(path, f"tag {code} is beyond its end")
+            pointer = offset + form.tagnosize + n_tags * form.tagsize
+    except struct.error as error:
+        raise _truncated(
+            path, f"it should have a page at byte {offset}, it has {file.size} bytes"
+        ) from error
+
+
+def _check_pixels(
+    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
+) -> None:
+    """Refuse what tifffile would fill up with zeros."""
+    for page in series.pages:
+        if page is None:
+            raise FileError(
+                f"{path}: planes of the image {series.axes} {series.shape} are "
+                "missing. Copy it again, and all files that belong to it with it."
+            )
+        size = page.parent.filehandle.size
+        pieces = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        end = max((offset + count for offset, count in pieces), default=0)
+        if series.dataoffset is not None:
+            end = max(end, series.dataoffset + series.nbytes)
+        if end > size:
+            raise _truncated(path, f"its pixels end at byte {end}, the file at {size}")
+        if len(pieces) < math.prod(page.chunked) or not all(map(all, pieces)):
+            raise FileError(
+                f"{path}: parts of the pixels were never written, found {len(pieces)} "
+                f"of {math.prod(page.chunked)} pieces or empty ones. Save it again."
+            )
+    images = (tif.imagej_metadata or {}).get("images", 1)
+    if images * series.keyframe.size > series.size:
+        raise FileError(
+            f"{path}: expected {images} planes as its ImageJ description says, found "
+            f"{series.size // series.keyframe.size}. Copy or save it again."
+        )
+
+
+def _spatial_last(
+    data: NDArray[Any], axes: str, *, colour: bool
+) -> tuple[NDArray[Any], str]:
     """Bring YX, or YX and RGB samples, to the end."""
     if "Y" not in axes or "X" not in axes:
         raise FileError(f"expected an image with Y and X axes, found {axes!r}")
-    if "S" in axes and data.shape[axes.index("S")] not in (3, 4):
+    if "S" in axes and not (colour and data.shape[axes.index("S")] in (3, 4)):
         # Samples that are not RGB are channels.
         axes = axes.replace("S", "C" if "C" not in axes else "I")
     tail = "YXS" if "S" in axes else "YX"
@@ -399,41 +529,66 @@ def _spatial_last(data: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
 def _tiff_calibration(
     tif: tifffile.TiffFile,
 ) -> tuple[dict[str, float], dict[str, str], str]:
-    step: dict[str, float] = {}
-    unit: dict[str, str] = {}
-    description = ""
     if tif.is_ome and tif.ome_metadata:
-        root = tifffile.xml2dict(tif.ome_metadata).get("OME", {})
-        images = root.get("Image", {})
-        image = images[0] if isinstance(images, list) else images
-        pixels = image.get("Pixels", {})
-        description = str(image.get("Description", ""))
-        for axis in "XYZ":
-            if f"PhysicalSize{axis}" in pixels:
-                step[axis] = float(pixels[f"PhysicalSize{axis}"])
-                unit[axis] = _unit(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        if "TimeIncrement" in pixels:
-            step["T"] = float(pixels["TimeIncrement"])
-            unit["T"] = _unit(pixels.get("TimeIncrementUnit", "s"))
+        found, description = _ome_calibration(tif.ome_metadata)
     elif tif.is_imagej and tif.imagej_metadata:
-        metadata = tif.imagej_metadata
-        description = str(metadata.get("Info", ""))
-        name = _unit(str(metadata.get("unit", "")))
-        tags = tif.pages[0].tags
-        for axis in "XY":
-            tag = tags.get(f"{axis}Resolution")
-            if tag is not None and name != "pixel":
-                pixels_per_unit = tag.value[0] / max(tag.value[1], 1)
-                if pixels_per_unit > 0:
-                    step[axis] = 1 / pixels_per_unit
-                    unit[axis] = _unit(str(metadata.get(f"{axis.lower()}unit", name)))
-        if "spacing" in metadata and name != "pixel":
-            step["Z"], unit["Z"] = abs(float(metadata["spacing"])), name
-        if metadata.get("finterval"):
-            step["T"] = float(metadata["finterval"])
-            unit["T"] = _unit(str(metadata.get("tunit", "s")))
-    positive = {axis: value for axis, value in step.items() if value > 0}
-    return positive, {axis: unit[axis] for axis in positive}, description
+        found, description = _imagej_calibration(tif)
+    elif tif.is_shaped and tif.shaped_metadata:
+        metadata = tif.shaped_metadata[0]
+        found = {
+            axis: (step, unit)
+            for axis, step, unit in zip(
+                metadata.get("axes", ""),
+                metadata.get("scale", ()),
+                metadata.get("units", ()),
+                strict=False,
+            )
+        }
+        description = str(metadata.get("description", ""))
+    else:
+        found, description = {}, ""
+    step = {axis: float(value) for axis, (value, _) in found.items()}
+    step = {axis: value for axis, value in step.items() if 0 < value < np.inf}
+    return step, {axis: _unit(str(found[axis][1])) for axis in step}, description
+
+
+def _ome_calibration(xml: str) -> tuple[dict[str, tuple[Any, Any]], str]:
+    image = ElementTree.fromstring(xml).find("{*}Image")
+    pixels = None if image is None else image.find("{*}Pixels")
+    if image is None or pixels is None:
+        return {}, ""
+    names = {axis: f"PhysicalSize{axis}" for axis in "XYZ"} | {"T": "TimeIncrement"}
+    found = {
+        axis: (
+            pixels.get(name),
+            pixels.get(f"{name}Unit", "s" if axis == "T" else "µm"),
+        )
+        for axis, name in names.items()
+        if name in pixels.attrib
+    }
+    return found, image.findtext("{*}Description", "")
+
+
+def _imagej_calibration(
+    tif: tifffile.TiffFile,
+) -> tuple[dict[str, tuple[Any, Any]], str]:
+    metadata = tif.imagej_metadata or {}
+    unit = metadata.get("unit", "")
+    found = {}
+    for axis in "XY":
+        tag = tif.pages.first.tags.get(f"{axis}Resolution")
+        if tag is not None and tag.value[0] > 0:
+            step = tag.value[1] / tag.value[0]
+            found[axis] = step, metadata.get(f"{axis.lower()}unit", unit)
+    if "spacing" in metadata:
+        found["Z"] = abs(float(metadata["spacing"])), metadata.get("zunit", unit)
+    # Without a unit these are dots per inch of some screen.
+    found = {
+        axis: pair for axis, pair in found.items() if _unit(str(pair[1])) != "pixel"
+    }
+    if "finterval" in metadata:
+        found["T"] = metadata["finterval"], metadata.get("tunit", "s")
+    return found, str(metadata.get("Info", ""))
 
 
 def _unit(name: str) -> str:
@@ -452,12 +607,9 @@ def _write_ome(path: Path, image: ImageData) -> None:
     if image.description:
         metadata["Description"] = image.description
     for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
-        if unit != "pixel" and axis in "XYZ":
-            metadata[f"PhysicalSize{axis}"] = step
-            metadata[f"PhysicalSize{axis}Unit"] = unit
-        elif unit != "pixel" and axis == "T":
-            metadata["TimeIncrement"] = step
-            metadata["TimeIncrementUnit"] = unit
+        name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
+        if unit in (_OME_TIMES if axis == "T" else _OME_LENGTHS) and axis in "TZYX":
+            metadata |= {name: step, f"{name}Unit": "in" if unit == "inch" else unit}
     tifffile.imwrite(
         path,
         image.data,
@@ -467,22 +619,29 @@ def _write_ome(path: Path, image: ImageData) -> None:
     )
 
 
+def _can_hold_imagej(image: ImageData) -> bool:
+    dtypes = ("u1",) if image.rgb else _IMAGEJ_DTYPES
+    return image.data.dtype.str[1:] in dtypes and len(image.axes.rstrip("S")) <= 5
+
+
 def _write_imagej(path: Path, image: ImageData) -> None:
     axes = _known_axes(image)
-    calibration = dict(
-        zip(axes, zip(image.scale, image.units, strict=True), strict=True)
-    )
+    step = dict(zip(axes, image.scale, strict=True))
+    unit = {
+        axis: _IMAGEJ_UNITS.get(name, name)
+        for axis, name in zip(axes, image.units, strict=True)
+        if name != "pixel" and name.isprintable()
+    }
     metadata: dict[str, Any] = {}
-    resolution = None
-    if "X" in calibration and calibration["X"][1] != "pixel":
-        # ImageJ reads "micron" everywhere; the micro sign breaks in some versions.
-        metadata["unit"] = calibration["X"][1].replace("µm", "micron")
-        resolution = (1 / calibration["X"][0], 1 / calibration["Y"][0])
-    if "Z" in calibration and calibration["Z"][1] != "pixel":
-        metadata["spacing"] = calibration["Z"][0]
-    if "T" in calibration and calibration["T"][1] != "pixel":
-        metadata["finterval"] = calibration["T"][0]
-        metadata["tunit"] = calibration["T"][1]
+    if "X" in unit:
+        metadata["unit"] = unit["X"]
+    for axis in "YZ":
+        if unit.get(axis, "pixel") != unit.get("X", "pixel"):
+            metadata[f"{axis.lower()}unit"] = unit.get(axis, "pixel")
+    if "Z" in unit:
+        metadata["spacing"] = step["Z"]
+    if "T" in unit:
+        metadata |= {"finterval": step["T"], "tunit": unit["T"]}
     if image.description:
         metadata["Info"] = image.description
     order = [axis for axis in "TZCYXS" if axis in axes]
@@ -491,9 +650,24 @@ def _write_imagej(path: Path, image: ImageData) -> None:
         path,
         data,
         imagej=True,
-        resolution=resolution,
+        resolution=(1 / step["X"], 1 / step["Y"]) if {*"XY"} & {*unit} else None,
         photometric="rgb" if image.rgb else "minisblack",
         metadata={"axes": "".join(order), **metadata},
+    )
+
+
+def _write_plain(path: Path, image: ImageData) -> None:
+    """Write what neither ImageJ nor OME knows, with a description of our own."""
+    tifffile.imwrite(
+        path,
+        image.data,
+        photometric="rgb" if image.rgb else "minisblack",
+        metadata={
+            "axes": image.axes,
+            "scale": image.scale,
+            "units": image.units,
+            "description": image.description,
+        },
     )
 
 

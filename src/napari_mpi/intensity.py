@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ScalingMode", "Scaling"]
+__all__ = ["Scaling", "ScalingMode", "to_dtype"]
 
 ScalingMode = Literal["range", "percentile", "none"]
 
@@ -50,7 +50,7 @@ class Scaling:
             return cls(0.0, 1.0)
         if mode == "range" and array.dtype == np.uint8:
             return cls(0.0, 255.0)
-        # A prime stride does not fall into step with the rows of the image.
+        # An odd stride does not fall into step with rows of an even length.
         stride = 1 if array.size <= _MAX_SAMPLE else array.size // _MAX_SAMPLE | 1
         sample = array.reshape(-1)[::stride].astype(np.float64)
         low, high = np.percentile(sample, _PERCENTILES)
@@ -77,11 +77,23 @@ class Scaling:
 
 
 def to_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Round and clip to an integer type, or convert to a floating one."""
+    """Round and clip to an integer type, or clip and convert to a floating one.
+
+    Parameters
+    ----------
+    values : ndarray
+        Real numbers.
+    dtype : dtype
+        The type to return.
+    """
+    # Clipped in double precision: float32 cannot hold the largest int32.
+    values = np.asarray(values, np.float64)
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
         # float64 cannot hold the largest 64-bit integers: clip below the next one up.
         high = min(float(info.max), float(np.nextafter(float(info.max) + 1, 0)))
-        return np.clip(np.rint(values), float(info.min), high).astype(dtype)
-    info_float = np.finfo(dtype)
-    return np.clip(values, float(info_float.min), float(info_float.max)).astype(dtype)
+        whole: NDArray[Any] = np.clip(np.rint(values), float(info.min), high)
+        return whole.astype(dtype)
+    limit = float(np.finfo(dtype).max)
+    clipped: NDArray[Any] = np.clip(values, -limit, limit)
+    return clipped.astype(dtype)

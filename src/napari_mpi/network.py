@@ -15,7 +15,7 @@ __all__ = ["Hourglass"]
 N_LEVELS = 5
 WIDTH = 64
 # Each level halves the plane, and a 3x3 reflection needs two pixels at the bottom.
-MULTIPLE = 2**N_LEVELS
+MULTIPLE: int = 2**N_LEVELS
 MIN_SIZE = 2 * MULTIPLE
 
 
@@ -90,11 +90,10 @@ class Hourglass(nn.Module):
             )
         self.image_channels = image_channels
         self.mask_channels = mask_channels
-        level: nn.Module | None = None
-        for depth in reversed(range(N_LEVELS)):
-            in_channels = WIDTH if depth else image_channels + mask_channels
-            level = _Level(in_channels, level)
-        self.levels = level
+        deeper = None
+        for _ in range(N_LEVELS - 1):
+            deeper = _Level(WIDTH, deeper)
+        self.levels = _Level(image_channels + mask_channels, deeper)
         self.head = nn.Conv2d(WIDTH, image_channels, 1)
 
     def forward(self, visible: Tensor, mask: Tensor) -> Tensor:
@@ -117,7 +116,6 @@ class Hourglass(nn.Module):
         # Mirroring image and mask together keeps a hidden pixel hidden in its mirror
         # image too; padding the image first would show it.
         x = _mirror_to(x, padded_size(height), padded_size(width))
-        assert self.levels is not None
         out: Tensor = torch.sigmoid(self.head(self.levels(x)))
         return out[..., :height, :width]
 

@@ -60,8 +60,8 @@ class PlaneGrid:
         n_dims = 3 if rgb else 2
         if len(shape) < n_dims:
             raise ValueError(
-                f"Expected at least {n_dims} dimensions ({'YX and colour' * rgb}"
-                f"{'Y and X' * (not rgb)}), got shape {shape}."
+                f"Expected at least {n_dims} dimensions "
+                f"({'Y, X and colour' if rgb else 'Y and X'}), got shape {shape}."
             )
         if 0 in shape:
             raise ValueError(f"The image is empty: its shape is {shape}.")
@@ -101,6 +101,7 @@ class PlaneGrid:
     ) -> NDArray[Any]:
         """Undo `to_channels`; transparency is taken from the original plane."""
         if not self.rgb:
-            return channels[0]
+            plane: NDArray[Any] = channels[0]
+            return plane
         color = np.moveaxis(channels, 0, -1)
         return np.concatenate([color, original[..., 3:]], axis=-1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-import pickle
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.devices import resolve_device
@@ -27,7 +27,13 @@ from napari_mpi.intensity import Scaling
 from napari_mpi.masking import masked_mse, random_mask
 from napari_mpi.network import Hourglass
 from napari_mpi.synthetic import fluorescence_image
-from napari_mpi.weights import Weights, WeightsError, load_weights, save_weights
+from napari_mpi.weights import (
+    Weights,
+    WeightsError,
+    load_weights,
+    read_tensors,
+    save_weights,
+)
 
 __all__ = ["PretrainStep", "iter_pretrain", "pretrain"]
 
@@ -36,8 +42,9 @@ PathLike = str | os.PathLike[str]
 # A pool of procedural images is drawn once; one is replaced in every so many steps.
 _POOL_SIZE, _POOL_TURNOVER = 128, 8
 _POOL_SHAPE = (192, 192)
-# Training images are kept in memory; beyond this, further files are left out.
-_MAX_CORPUS_BYTES = 4 * 2**30
+# Training images are kept in memory; beyond this, further files of a folder are left
+# out.
+_MAX_FOLDER_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,8 @@ def pretrain(
 
     Raises
     ------
+    FileNotFoundError
+        If a folder, or the one of `output`, does not exist.
     FileError
         If a folder has no readable image, or images are smaller than the crop.
     WeightsError
@@ -143,7 +152,8 @@ def iter_pretrain(
     if not output.parent.is_dir():
         raise FileNotFoundError(f"The folder {output.parent} does not exist.")
     torch_device = resolve_device(device)
-    network = load_weights(init).build() if init is not None else _fresh(config.seed)
+    initial = None if init is None else load_weights(init)
+    network = _fresh(config.seed) if initial is None else initial.build()
     corpus = _load_corpus(folders, config, network.image_channels)
     crops = _Crops(corpus, config, network.image_channels)
 
@@ -177,11 +187,13 @@ def iter_pretrain(
                 torch.from_numpy(ratios).to(torch_device),
                 generator,
             )
+            if network.mask_channels > 1:
+                mask = _one_mask_for_gray(mask, target)
             with torch.autocast(torch_device.type, torch.bfloat16, enabled=bfloat16):
                 prediction = network(target * mask, mask)
             loss = masked_mse(prediction.float(), target, mask)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             state.took(float(loss.detach()), time.monotonic() - started)
             if state.step - saved_at >= config.checkpoint_every:
@@ -199,7 +211,7 @@ def iter_pretrain(
         "minutes": round(state.seconds / 60, 1),
         "seed": config.seed,
         "final_loss": round(float(np.mean(state.losses[-200:])), 6),
-        "initial_weights": None if init is None else load_weights(init).name,
+        "initial_weights": None if initial is None else initial.name,
         "config": asdict(config),
     }
     save_weights(output, network, card)
@@ -248,14 +260,14 @@ class _Progress:
     def load(self, path: Path) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"There is no checkpoint {path}.")
+        saved = read_tensors(path)
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(saved["network"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.step = int(saved["step"])
             self.seconds = float(saved["seconds"])
             self.losses = [float(loss) for loss in saved["losses"]]
-        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
             raise WeightsError(
                 f"{path} is no checkpoint of this training ({error}). Give the .ckpt "
                 "file that an interrupted run left."
@@ -282,7 +294,7 @@ class _Crops:
         }
 
     def draw(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return crops (B, C, H, W) with values 0 to 1, and mask ratios (B, 1, 1, 1)."""
+        """Return crops (B, C, H, W) within 0 to 1, and mask ratios (B, 1, 1, 1)."""
         rng = np.random.default_rng([self._config.seed, step])
         batch = np.stack(
             [self._crop(rng, step) for _ in range(self._config.batch_size)]
@@ -305,10 +317,11 @@ class _Crops:
         # Dim images, as cameras deliver them, are part of what has to be filled.
         gain = math.exp(rng.uniform(math.log(0.15), 0))
         crop = crop * np.float32(gain) + np.float32(rng.uniform(0, 0.3) * (1 - gain))
-        crop = np.rot90(crop, rng.integers(4), axes=(1, 2))
+        crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
         if rng.random() < 0.5:
             crop = crop[:, :, ::-1]
-        return np.clip(crop, 0, 1)
+        clipped: NDArray[np.float32] = np.clip(crop, 0, 1)
+        return clipped
 
     def _cut(self, rng: np.random.Generator, plane: NDArray[Any]) -> NDArray[Any]:
         size = self._config.crop_size
@@ -336,19 +349,14 @@ def _load_corpus(
     paths = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     if not paths and config.synthetic_share < 1:
         raise FileError("Give at least one folder of images to train on.")
-    corpus, budget = [], _MAX_CORPUS_BYTES
-    for folder in map(Path, paths):
-        sources, budget = _load_folder(folder, config.crop_size, channels, budget)
-        corpus.append(sources)
-    return corpus
+    return [_load_folder(Path(path), config.crop_size, channels) for path in paths]
 
 
-def _load_folder(
-    folder: Path, crop_size: int, channels: int, budget: int
-) -> tuple[list[_Source], int]:
+def _load_folder(folder: Path, crop_size: int, channels: int) -> list[_Source]:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
     sources, refused = [], []
+    budget = _MAX_FOLDER_BYTES
     for path in list_images(folder):
         if budget <= 0:
             break
@@ -378,7 +386,7 @@ def _load_folder(
         )
     if not sources:
         raise FileError(f"{folder} holds no readable image.")
-    return sources, budget
+    return sources
 
 
 def _as_planes(data: NDArray[Any], rgb: bool, channels: int) -> NDArray[Any]:
@@ -398,6 +406,12 @@ def _with_channels(crop: NDArray[np.float32], channels: int) -> NDArray[np.float
     return crop if len(crop) == channels else np.repeat(crop[:1], channels, axis=0)
 
 
+def _one_mask_for_gray(mask: Tensor, target: Tensor) -> Tensor:
+    """Hide the same pixels in equal channels, which would give each other away."""
+    gray = (target == target[:, :1]).flatten(1).all(dim=1)  # (B,)
+    return torch.where(gray[:, None, None, None], mask[:, :1], mask)
+
+
 def _fresh(seed: int) -> Hourglass:
     # The initialisation draws from torch's global generator; leave that as it was.
     with torch.random.fork_rng(devices=[]):
@@ -411,8 +425,8 @@ def _cosine(start: float, end: float, progress: float) -> float:
 
 def _prefers_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    # On a CPU it pays with matrix tiles (AMX) only; torch has no public question for it.
+        return bool(torch.cuda.is_bf16_supported())
+    # On a CPU it pays with matrix tiles (AMX) only, which torch tells privately.
     has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return device.type == "cpu" and bool(has_tiles())
 

@@ -138,7 +138,7 @@ def _smooth_field(
 
 
 def _filaments(shape: tuple[int, int], rng: np.random.Generator) -> Image:
-    """Persistent random walks, as of actin or microtubules."""
+    """Draw persistent random walks, as of actin or microtubules."""
     image = np.zeros(shape, np.float32)
     density = rng.uniform(0.5, 4.0)
     n_filaments = max(3, int(density * np.prod(shape) / 2500))

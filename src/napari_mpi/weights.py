@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_save
 from torch import Tensor
 
 from napari_mpi.network import N_LEVELS, Hourglass
 
-__all__ = ["BUNDLED", "Weights", "WeightsError", "load_weights", "save_weights"]
+__all__ = [
+    "BUNDLED",
+    "Weights",
+    "WeightsError",
+    "load_weights",
+    "read_tensors",
+    "save_weights",
+]
 
 _FOLDER = Path(__file__).parent / "weights"
 BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
@@ -29,6 +35,7 @@ BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
 _FORMAT = "napari-mpi-1"
 # A network of this kind has 3 MB of weights; far more than that is something else.
 _MAX_BYTES = 256 * 2**20
+_MAX_CHANNELS = 64
 
 
 class WeightsError(ValueError):
@@ -174,17 +181,33 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state, card if isinstance(card, dict) else {}
 
 
-def _read_official(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> Any:
+    """Read what `torch.save` wrote, if it is plain data and tensors.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged or holds anything that could run code.
+    """
+    content = io.BytesIO(path.read_bytes())
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        return torch.load(content, map_location="cpu", weights_only=True)
+    # A damaged file surfaces as almost anything, even as an AssertionError.
+    except Exception as error:
         raise WeightsError(
-            f"{path} holds more than plain tensors, which could run foreign code, and "
-            "was not opened. Use a file that contains a state dict only."
+            f"{path} was not opened: it is damaged, or holds more than plain tensors, "
+            "which could run foreign code. Copy it again from its source, or use a "
+            "file that contains a state dict only."
         ) from error
-    # A damaged archive can surface as almost anything; all of it means one thing.
-    except (RuntimeError, ValueError, TypeError, KeyError, EOFError, OSError) as error:
-        raise WeightsError(f"{path} is damaged or no weights file ({error}).") from error
+
+
+def _read_official(path: Path) -> dict[str, Tensor]:
+    content = read_tensors(path)
     state = content.get("params") if isinstance(content, dict) else None
     if not isinstance(state, dict):
         raise WeightsError(
@@ -248,21 +271,26 @@ def _checked(
         )
     image_channels = head.shape[0]
     mask_channels = first.shape[1] - image_channels
+    if not 1 <= image_channels <= _MAX_CHANNELS:
+        raise WeightsError(
+            f"{path} is for images of {image_channels} channels: expected 1 to "
+            f"{_MAX_CHANNELS}."
+        )
     if mask_channels not in (1, image_channels):
         raise WeightsError(
             f"{path} has {first.shape[1]} input and {image_channels} output channels: "
             "expected image channels plus one mask, or a mask per channel."
         )
-    if image_channels > 64:
-        raise WeightsError(f"{path} expects images of {image_channels} channels.")
     expected = Hourglass(image_channels, mask_channels).state_dict()
     wrong = sorted(set(expected) ^ set(state)) or [
-        key for key in expected if expected[key].shape != state[key].shape
+        key
+        for key, value in expected.items()
+        if (value.shape, value.dtype) != (state[key].shape, state[key].dtype)
     ]
     if wrong:
         raise WeightsError(
             f"{path} does not fit the MPI network: {len(wrong)} entries are missing, "
-            f"unknown or misshapen, the first is {wrong[0]!r}."
+            f"unknown, misshapen or of another type, the first is {wrong[0]!r}."
         )
     if any(not torch.isfinite(value).all() for value in state.values()):
         raise WeightsError(f"{path} contains NaN or infinite weights.")

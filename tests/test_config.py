@@ -1,0 +1,117 @@
+import dataclasses
+import math
+
+import pytest
+
+from napari_mpi.config import (
+    NOISE_KINDS,
+    PRESETS,
+    FillConfig,
+    PretrainConfig,
+    fill_config,
+)
+
+
+def test_the_presets_are_those_of_the_paper():
+    paper, fast = PRESETS["paper"], PRESETS["paper-fast"]
+    assert (paper.n_iter, paper.averaging) == (1000, 0.99)
+    assert (fast.n_iter, fast.averaging) == (200, 0.9)
+    assert {preset.learning_rate for preset in PRESETS.values()} == {2e-3}
+
+
+def test_independent_noise_hides_little_and_correlated_noise_much():
+    assert fill_config(noise="independent").mask_ratio == 0.3
+    assert fill_config(noise="independent").mask_per_channel
+    assert fill_config(noise="correlated").mask_ratio >= 0.8
+    assert fill_config(noise="strongly-correlated").pixel_shuffle > 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("noise", [None, *NOISE_KINDS])
+def test_every_preset_goes_with_every_noise_kind(preset, noise):
+    config = fill_config(preset, noise)
+    assert config.n_iter == PRESETS[preset].n_iter
+
+
+def test_single_settings_win_over_noise_kind_and_preset():
+    config = fill_config("paper", "independent", mask_ratio=0.4, n_iter=7)
+    assert (config.mask_ratio, config.n_iter, config.averaging) == (0.4, 7, 0.99)
+
+
+def test_none_leaves_a_setting_as_it_is():
+    assert fill_config("paper", n_iter=None) == PRESETS["paper"]
+
+
+def test_a_configuration_can_be_the_start():
+    start = FillConfig(n_iter=3)
+    assert fill_config(start) is not None
+    assert fill_config(start, averaging=0.5) == FillConfig(n_iter=3, averaging=0.5)
+    assert start == FillConfig(n_iter=3)
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"Unknown preset 'fast': choose .* paper-fast"):
+        fill_config("fast")
+    with pytest.raises(ValueError, match=r"Unknown noise kind 'salt'.* independent"):
+        fill_config(noise="salt")
+    with pytest.raises(TypeError, match="n_iters"):
+        fill_config(n_iters=3)
+
+
+def test_configurations_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        FillConfig().n_iter = 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PretrainConfig(steps=1).seed = 3
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("n_iter", [0, -1, 2.5, "3"]),
+        ("pixel_shuffle", [0, 1.5]),
+        ("mask_ratio", [0, 1, -0.1, math.nan]),
+        ("averaging", [-0.1, 1, math.nan]),
+        ("learning_rate", [0, -1e-3, math.nan, math.inf]),
+        ("scaling", ["minmax", None]),
+        ("precision", ["float16"]),
+    ],
+)
+def test_a_bad_fill_setting_is_named(field, values):
+    for value in values:
+        with pytest.raises(ValueError, match=f"{field} is "):
+            FillConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("steps", [0, 1.5]),
+        ("crop_size", [32, 100, 64.0, 96.5]),
+        ("batch_size", [0]),
+        ("checkpoint_every", [0]),
+        ("learning_rate", [0]),
+        ("final_learning_rate", [0, math.inf]),
+        ("mask_ratio", [(0.5, 0.3), (0, 0.5), (0.5, 1)]),
+        ("synthetic_share", [-0.1, 1.1, math.nan]),
+        ("seed", [-1, 0.5]),
+    ],
+)
+def test_a_bad_pretrain_setting_is_named(field, values):
+    for value in values:
+        with pytest.raises(ValueError, match=f"{field} is "):
+            PretrainConfig(**{"steps": 1, field: value})
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf])
+def test_minutes_are_a_positive_number(minutes):
+    with pytest.raises(ValueError, match="minutes is "):
+        PretrainConfig(minutes=minutes)
+
+
+def test_a_training_lasts_for_steps_or_minutes():
+    assert PretrainConfig(steps=1).minutes is None
+    assert PretrainConfig(minutes=0.5).steps is None
+    for budget in ({}, {"steps": 1, "minutes": 1}):
+        with pytest.raises(ValueError, match="either steps or minutes"):
+            PretrainConfig(**budget)

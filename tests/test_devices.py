@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from napari_mpi.devices import available_devices, resolve_device
+
+
+@pytest.fixture
+def two_graphics_cards(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.fixture
+def only_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_the_cpu_is_always_there_and_last():
+    assert available_devices()[-1] == "cpu"
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("cpu:0").type == "cpu"
+
+
+def test_auto_is_the_first_of_the_available_ones():
+    assert resolve_device().type == available_devices()[0]
+
+
+def test_auto_is_the_cpu_where_there_is_nothing_else(only_cpu):
+    assert resolve_device("auto") == torch.device("cpu")
+
+
+def test_auto_prefers_a_graphics_card(two_graphics_cards):
+    assert resolve_device("auto") == torch.device("cuda")
+
+
+def test_one_of_several_graphics_cards_can_be_chosen(two_graphics_cards):
+    assert resolve_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match="'cuda:2' is not available"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda", "cuda:0", "cpu:1", "cpu:", "CPU"])
+def test_an_absent_device_is_refused_with_those_present(only_cpu, name):
+    with pytest.raises(ValueError, match="not available here: choose one of auto, cpu"):
+        resolve_device(name)

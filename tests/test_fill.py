@@ -1,0 +1,131 @@
+import pytest
+import torch
+
+from napari_mpi.config import FillConfig
+from napari_mpi.fill import Fill
+from napari_mpi.network import Hourglass
+
+CPU = torch.device("cpu")
+
+
+def a_network(image_channels: int = 1, mask_channels: int = 1) -> Hourglass:
+    torch.manual_seed(0)
+    return Hourglass(image_channels, mask_channels)
+
+
+def a_plane(channels: int = 1, height: int = 32, width: int = 40) -> torch.Tensor:
+    return torch.rand(
+        (channels, height, width), generator=torch.Generator().manual_seed(1)
+    )
+
+
+def run(plane, network, *, seed=0, **settings):
+    fill = Fill(plane, network, FillConfig(**settings), seed=seed, device=CPU)
+    steps = list(fill)
+    return fill.estimate, steps
+
+
+def test_each_step_is_algorithm_1():
+    plane, config = a_plane(height=64, width=64), FillConfig(n_iter=3, averaging=0.7)
+    fill = Fill(plane, a_network(), config, seed=5, device=CPU)
+    losses = [step.loss for step in fill]
+
+    # The algorithm again, written out as the paper has it.
+    # The memory layout decides on rounding, which Adam's first steps magnify.
+    network = a_network().to(memory_format=torch.channels_last)
+    x = plane[None]
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(5)
+    average = x.clone()
+    for loss_of_fill in losses:
+        mask = (torch.rand((1, 1, 64, 64), generator=generator) >= 0.85).float()
+        y = network(mask * x, mask)
+        loss = torch.mean(((1 - mask) * (y - x)) ** 2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        hidden = mask == 0
+        average[hidden] = 0.7 * average[hidden] + 0.3 * y.detach()[hidden]
+        assert loss_of_fill == pytest.approx(float(loss.detach()), rel=1e-5)
+    torch.testing.assert_close(fill.estimate, average[0], atol=1e-5, rtol=1e-5)
+
+
+def test_the_estimate_is_the_input_before_the_first_step():
+    plane = a_plane()
+    fill = Fill(plane, a_network(), FillConfig(), seed=0, device=CPU)
+    assert torch.equal(fill.estimate, plane)
+
+
+def test_closing_midway_leaves_the_estimate_of_that_step():
+    whole, _ = run(a_plane(), a_network(), n_iter=2)
+    fill = Fill(a_plane(), a_network(), FillConfig(n_iter=9), seed=0, device=CPU)
+    steps = iter(fill)
+    next(steps)
+    next(steps)
+    steps.close()
+    assert torch.equal(fill.estimate, whole)
+
+
+def test_the_same_seed_gives_the_same_array():
+    first, _ = run(a_plane(), a_network(), n_iter=3)
+    second, _ = run(a_plane(), a_network(), n_iter=3)
+    other, _ = run(a_plane(), a_network(), n_iter=3, seed=1)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("channels", "image_channels", "mask_channels"),
+    [(1, 1, 1), (1, 3, 1), (1, 3, 3), (3, 1, 1), (3, 3, 1), (3, 3, 3)],
+)
+def test_any_network_fills_gray_and_colour_planes_of_odd_size(
+    channels, image_channels, mask_channels, factor
+):
+    plane = a_plane(channels, 17, 22)
+    network = a_network(image_channels, mask_channels)
+    estimate, _ = run(
+        plane, network, n_iter=1, pixel_shuffle=factor, mask_per_channel=True
+    )
+    assert estimate.shape == plane.shape
+    # The first update moves each hidden pixel by at most (1 - averaging).
+    assert 0 < (estimate - plane).abs().max() <= 0.1 + 1e-6
+
+
+def test_a_mask_per_channel_hides_channels_apart():
+    plane = a_plane(3)
+    estimate, _ = run(
+        plane,
+        a_network(3, 3),
+        n_iter=1,
+        mask_ratio=0.5,
+        mask_per_channel=True,
+    )
+    changed = (estimate - plane).abs() > 1e-7
+    assert (changed[0] != changed[1]).any()
+
+    estimate, _ = run(plane, a_network(3, 3), n_iter=1, mask_ratio=0.5)
+    changed = (estimate - plane).abs() > 1e-7
+    assert (changed[0] == changed[1]).float().mean() > 0.99
+
+
+def test_a_gray_plane_never_sees_its_hidden_value_in_a_copy():
+    # With a mask per channel a repeated gray plane would show the value next door.
+    seen = []
+    network = a_network(3, 3)
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    run(a_plane(), network, n_iter=2, mask_ratio=0.3, mask_per_channel=True)
+    for mask in seen:
+        assert torch.equal(mask[:, 0], mask[:, 1])
+        assert torch.equal(mask[:, 0], mask[:, 2])
+
+
+def test_weights_for_other_channels_are_refused_with_advice():
+    with pytest.raises(ValueError, match=r"images of 4 channels.*has 3.*gray weights"):
+        Fill(a_plane(3), a_network(4), FillConfig(), seed=0, device=CPU)
+
+
+def test_bfloat16_stays_close_to_float32():
+    exact, _ = run(a_plane(), a_network(), n_iter=3)
+    rough, _ = run(a_plane(), a_network(), n_iter=3, precision="bfloat16")
+    assert (exact - rough).abs().max() < 0.05

@@ -1,0 +1,213 @@
+import json
+
+import numpy as np
+import pytest
+
+from napari_mpi import denoise, iter_denoise
+
+DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_shape_dtype_and_range_come_back(noisy, dtype):
+    image = (noisy // 2).clip(0, 110).astype(dtype)
+    result = denoise(image, n_iter=2)
+    assert result.image.dtype == image.dtype
+    assert result.image.shape == image.shape
+    assert result.noise_map.dtype == np.float32
+    assert not np.array_equal(result.image, image)
+    assert abs(result.image.astype(float).mean() - image.mean()) < 10
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (2, 17, 31), (2, 1, 2, 16, 19)])
+def test_every_leading_axis_is_looped(rng, shape):
+    image = rng.normal(5, 1, shape)
+    result = denoise(image, n_iter=1)
+    assert result.image.shape == shape
+    assert result.report["n_planes"] == int(np.prod(shape[:-2]))
+    assert result.report["planes_done"] == result.report["n_planes"]
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colour_is_denoised_and_transparency_kept(rng, samples):
+    image = rng.integers(0, 255, (20, 24, samples), dtype=np.uint8)
+    result = denoise(image, rgb=True, n_iter=1, noise="independent")
+    assert result.image.shape == image.shape
+    if samples == 4:
+        assert np.array_equal(result.image[..., 3], image[..., 3])
+        assert not result.noise_map[..., 3].any()
+
+
+def test_the_noise_map_is_input_minus_denoised_and_signed(noisy):
+    result = denoise(noisy, n_iter=3)
+    assert np.array_equal(result.image + result.noise_map, noisy.astype(np.float32))
+    assert result.noise_map.min() < 0 < result.noise_map.max()
+
+
+def test_the_input_is_not_modified(noisy):
+    before = noisy.copy()
+    denoise(noisy, n_iter=1)
+    assert np.array_equal(noisy, before)
+    noisy.flags.writeable = False
+    denoise(noisy, n_iter=1)
+
+
+def test_results_stay_within_an_integer_type(rng):
+    image = rng.choice(np.array([0, 255], np.uint8), (32, 32))
+    assert denoise(image, n_iter=2).image.dtype == np.uint8
+    signed = rng.choice(np.array([-32768, 32767], np.int16), (32, 32))
+    result = denoise(signed, n_iter=2)
+    assert result.noise_map.max() <= 65535
+
+
+def test_a_stack_is_scaled_once_so_that_dim_planes_stay_dim(rng):
+    dim, bright = rng.poisson(20, (32, 32)), rng.poisson(2000, (32, 32))
+    result = denoise(np.stack([dim, bright]).astype(np.uint16), n_iter=2)
+    scaling = result.report["scaling"]
+    assert scaling["gain"] > 1000
+    assert result.image[0].mean() < 300
+
+
+def test_a_plane_does_not_depend_on_its_neighbours_order_or_number(rng):
+    stack = rng.integers(0, 255, (3, 20, 20), dtype=np.uint8)
+    alone = denoise(stack[:1], n_iter=2).image
+    together = denoise(stack, n_iter=2).image
+    assert np.array_equal(alone[0], together[0])
+
+
+def test_the_same_seed_gives_the_same_image(noisy):
+    first = denoise(noisy, n_iter=3, seed=4).image
+    assert np.array_equal(first, denoise(noisy, n_iter=3, seed=4).image)
+    assert not np.array_equal(first, denoise(noisy, n_iter=3, seed=5).image)
+
+
+def test_big_endian_strided_and_memory_mapped_arrays_give_the_same(noisy, tmp_path):
+    expected = denoise(noisy, n_iter=2).image
+    file = np.memmap(tmp_path / "image.raw", noisy.dtype, "w+", shape=noisy.shape)
+    file[:] = noisy
+    for image in (
+        noisy.astype(">u2"),
+        np.asfortranarray(noisy),
+        np.repeat(noisy, 2, axis=1)[:, ::2],
+        file,
+        noisy.tolist() and noisy,
+    ):
+        assert np.array_equal(denoise(image, n_iter=2).image, expected)
+
+
+def test_dask_arrays_are_read_plane_by_plane(noisy):
+    dask_array = pytest.importorskip("dask.array")
+    stack = np.stack([noisy, noisy[::-1]])
+    lazy = dask_array.from_array(stack, chunks=(1, -1, -1))
+    assert np.array_equal(
+        denoise(lazy, n_iter=1).image, denoise(stack, n_iter=1).image
+    )
+
+
+def test_progress_counts_planes_and_iterations(rng):
+    run = iter_denoise(rng.normal(size=(2, 16, 16)), n_iter=3)
+    seen = [(p.plane, p.step, round(p.fraction, 3)) for p in run]
+    assert seen == [
+        (0, 1, 0.167),
+        (0, 2, 0.333),
+        (0, 3, 0.5),
+        (1, 1, 0.667),
+        (1, 2, 0.833),
+        (1, 3, 1.0),
+    ]
+
+
+def test_a_run_that_is_closed_keeps_what_it_reached(rng):
+    stack = rng.normal(size=(3, 16, 16))
+    run = iter_denoise(stack, n_iter=4)
+    for progress in run:
+        if progress.plane == 1 and progress.step == 2:
+            break
+    run.close()
+    result = run.result()
+    whole = denoise(stack, n_iter=4)
+    assert np.array_equal(result.image[0], whole.image[0])
+    assert not np.array_equal(result.image[1], stack[1])
+    assert np.array_equal(result.image[2], stack[2])
+    assert result.report["complete"] is False
+    assert result.report["planes_done"] == 1
+    assert result.report["iterations"] == 6
+    assert list(run) == []
+
+
+def test_the_report_can_be_written_down_and_names_everything(noisy):
+    report = json.loads(json.dumps(denoise(noisy, n_iter=1, seed=3).report))
+    assert report["seed"] == 3
+    assert report["config"]["n_iter"] == 1
+    assert report["weights"] == "universal"
+    assert len(report["weights_sha256"]) == 64
+    assert report["complete"] is True
+    assert {"napari_mpi", "torch", "device", "scaling"} <= report.keys()
+
+
+def test_a_constant_image_is_returned_as_it_is_with_a_warning():
+    image = np.full((2, 20, 20), 7, np.uint8)
+    with pytest.warns(UserWarning, match="constant"):
+        result = denoise(image)
+    assert np.array_equal(result.image, image)
+    assert not result.noise_map.any()
+
+
+def test_an_empty_frame_within_a_stack_stays_as_it_is(noisy):
+    stack = np.stack([noisy, np.zeros_like(noisy)])
+    result = denoise(stack, n_iter=1)
+    assert not result.image[1].any()
+    assert result.report["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros((0, 20), np.uint8), ValueError, r"empty.*\(0, 20\)"),
+        (np.arange(50.0), ValueError, r"at least 2 dimensions.*\(50,\)"),
+        (np.float32(3), ValueError, "at least 2 dimensions"),
+        (np.ones((20, 20), bool), TypeError, "got bool"),
+        (np.ones((20, 20), complex), TypeError, "got complex128"),
+        (np.full((20, 20), "a"), TypeError, "got <U1"),
+        (np.zeros((15, 40)), ValueError, r"16x16.*\(15, 40\)"),
+        (np.full((20, 20), np.nan), ValueError, "Every pixel is NaN"),
+    ],
+)
+def test_what_is_no_image_is_refused(image, error, message):
+    with pytest.raises(error, match=message):
+        denoise(image, n_iter=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_bad_pixels_are_counted_and_named_with_what_to_do(rng, value):
+    image = rng.normal(size=(2, 20, 20))
+    image[1, 3, 4:6] = value
+    with pytest.raises(ValueError, match=r"2 of 800 pixels are NaN or inf.*nan_to_num"):
+        denoise(image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "best"}, r"Unknown preset 'best'.*paper, paper-fast"),
+        ({"noise": "loud"}, "Unknown noise kind 'loud'"),
+        ({"device": "tpu"}, "device 'tpu' is not available"),
+        ({"n_iter": 0}, "n_iter is 0"),
+        ({"mask_ratio": 1.0}, "mask_ratio is 1.0"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_the_first_step(noisy, settings, message):
+    with pytest.raises(ValueError, match=message):
+        iter_denoise(noisy, **settings)
+
+
+def test_real_noise_is_reduced(shared_data):
+    import imageio.v3 as iio
+
+    folder = shared_data / "data" / "fmd"
+    raw = iio.imread(folder / "raw" / "Confocal_FISH_1.png")[:64, :64]
+    truth = iio.imread(folder / "gt" / "Confocal_FISH.png")[:64, :64].astype(float)
+    result = denoise(raw, n_iter=60)
+    before = np.mean((raw - truth) ** 2)
+    after = np.mean((result.image - truth) ** 2)
+    assert after < before / 2  # more than 3 dB, in little time on a small crop

@@ -1,0 +1,289 @@
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_mpi.config import PretrainConfig
+from napari_mpi.files import FileError
+from napari_mpi.network import Hourglass
+from napari_mpi.pretrain import iter_pretrain, pretrain
+from napari_mpi.weights import WeightsError, load_weights, save_weights
+
+
+def settings(**changes) -> PretrainConfig:
+    return PretrainConfig(**{"steps": 3, "batch_size": 2, "crop_size": 64, **changes})
+
+
+def write(folder, name, array):
+    folder.mkdir(exist_ok=True)
+    tifffile.imwrite(folder / name, array)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path, rng):
+    """A folder of a 16-bit image and an 8-bit stack."""
+    folder = tmp_path / "images"
+    write(folder, "a.tif", rng.integers(0, 4000, (70, 80), np.uint16))
+    return write(folder, "b.tif", rng.integers(0, 255, (2, 64, 64), np.uint8))
+
+
+@pytest.fixture
+def output(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "lab.safetensors"
+
+
+def run(*args, **kwargs):
+    return list(iter_pretrain(*args, device="cpu", **kwargs))
+
+
+def same(first, second) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
+
+
+def test_a_training_writes_weights_checkpoint_and_loss_curve(images, output):
+    weights = pretrain(images, output, settings(), device="cpu")
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        "lab.ckpt",
+        "lab.csv",
+        "lab.png",
+        "lab.safetensors",
+    ]
+    assert (weights.image_channels, weights.mask_channels) == (1, 1)
+    assert weights.sha256 == load_weights(output).sha256
+    rows = list(csv.reader(output.with_suffix(".csv").open()))
+    assert rows[0] == ["step", "loss"]
+    assert [row[0] for row in rows[1:]] == ["1", "2", "3"]
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_card_says_how_the_weights_were_made(images, output):
+    card = pretrain(images, output, settings(seed=4), device="cpu").card
+    assert card["data"] == {
+        "folders": [{"images": 2, "planes": 3}],
+        "synthetic_share": 0.0,
+    }
+    assert (card["steps"], card["seed"], card["initial_weights"]) == (3, 4, None)
+    assert card["config"]["crop_size"] == 64
+    assert card["final_loss"] > 0
+
+
+def test_each_step_tells_where_the_training_stands(images, output):
+    steps = run(images, output, settings())
+    assert [step.step for step in steps] == [1, 2, 3]
+    assert [step.progress for step in steps] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert steps[0].learning_rate == pytest.approx(2e-3)
+    assert steps[0].learning_rate > steps[1].learning_rate > steps[2].learning_rate
+    assert all(0 < step.loss < 1 for step in steps)
+
+
+def test_the_seed_decides_the_result(images, output):
+    first = run(images, output, settings())
+    state = load_weights(output).state
+    assert run(images, output, settings()) == first
+    assert same(load_weights(output).state, state)
+    assert run(images, output, settings(seed=1)) != first
+
+
+def test_a_training_leaves_the_global_generator_alone(images, output):
+    before = torch.random.get_rng_state()
+    run(images, output, settings(steps=1))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("synthetic_share", [0.0, 0.5])
+def test_a_resumed_training_equals_an_undisturbed_one(
+    images, output, tmp_path, synthetic_share
+):
+    config = settings(steps=4, synthetic_share=synthetic_share)
+    whole = run(images, output, config)
+
+    resumed = tmp_path / "resumed.safetensors"
+    steps = iter_pretrain(images, resumed, config, device="cpu")
+    first = [next(steps), next(steps)]
+    steps.close()
+    assert not resumed.exists()
+    checkpoint = resumed.with_suffix(".ckpt")
+    second = run(images, resumed, config, resume=checkpoint)
+
+    assert first + second == whole
+    assert same(load_weights(resumed).state, load_weights(output).state)
+    curves = [path.with_suffix(".csv").read_text() for path in (resumed, output)]
+    assert curves[0] == curves[1]
+
+
+def test_a_finished_training_resumes_to_the_same_weights(images, output):
+    run(images, output, settings())
+    before = load_weights(output).state
+    checkpoint = output.with_suffix(".ckpt")
+    assert run(images, output, settings(), resume=checkpoint) == []
+    assert same(load_weights(output).state, before)
+
+
+def test_checkpoints_appear_on_the_way(images, output):
+    steps = iter_pretrain(images, output, settings(checkpoint_every=2), device="cpu")
+    present = []
+    for _ in range(2):
+        next(steps)
+        present.append(output.with_suffix(".ckpt").exists())
+    steps.close()
+    assert present == [False, True]
+
+
+def test_a_training_by_the_clock_ends(images, output):
+    steps = run(images, output, settings(steps=None, minutes=1e-6))
+    assert len(steps) == 1
+    assert steps[-1].progress == 1
+
+
+def test_training_goes_on_from_given_weights(images, output):
+    slow = settings(steps=1, learning_rate=1e-9, final_learning_rate=1e-9)
+    weights = pretrain(images, output, slow, init="universal", device="cpu")
+    start = load_weights("universal")
+    assert weights.card["initial_weights"] == "universal"
+    torch.testing.assert_close(
+        weights.state["head.weight"], start.state["head.weight"], atol=1e-6, rtol=0
+    )
+
+
+def test_procedural_images_need_no_folder(output):
+    config = settings(steps=2, synthetic_share=1)
+    weights = pretrain([], output, config, device="cpu")
+    assert weights.card["data"] == {"folders": [], "synthetic_share": 1}
+
+
+def test_colour_images_become_gray_for_a_gray_network(tmp_path, rng, output):
+    folder = write(
+        tmp_path / "rgb", "a.tif", rng.integers(0, 255, (64, 70, 3), np.uint8)
+    )
+    assert pretrain(folder, output, settings(steps=1), device="cpu").image_channels == 1
+
+
+def test_a_colour_network_trains_on_colour_and_gray_images(
+    tmp_path, images, rng, output
+):
+    folder = write(
+        tmp_path / "rgb", "a.tif", rng.integers(0, 255, (64, 70, 3), np.uint8)
+    )
+    save_weights(tmp_path / "start.safetensors", Hourglass(3, 3))
+    weights = pretrain(
+        [folder, images],
+        output,
+        settings(steps=2),
+        init=tmp_path / "start.safetensors",
+        device="cpu",
+    )
+    assert (weights.image_channels, weights.mask_channels) == (3, 3)
+    assert len(weights.card["data"]["folders"]) == 2
+
+
+def test_a_gray_image_in_a_colour_network_has_one_mask(
+    tmp_path, images, output, monkeypatch
+):
+    save_weights(tmp_path / "start.safetensors", Hourglass(3, 3))
+    masks, forward = [], Hourglass.forward
+
+    def spy(self, visible, mask):
+        masks.append(mask)
+        return forward(self, visible, mask)
+
+    monkeypatch.setattr(Hourglass, "forward", spy)
+    start = tmp_path / "start.safetensors"
+    run(images, output, settings(steps=1), init=start)
+    (mask,) = masks
+    assert torch.equal(mask, mask[:, :1].expand_as(mask))
+
+
+def test_a_missing_folder_is_named(tmp_path, output):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*absent"):
+        run(tmp_path / "absent", output, settings())
+
+
+def test_no_folder_at_all_is_refused(output):
+    with pytest.raises(FileError, match="at least one folder"):
+        run([], output, settings())
+
+
+def test_a_folder_without_images_is_named(tmp_path, output):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("x")
+    with pytest.raises(FileError, match=r"texts holds no readable image"):
+        run(folder, output, settings())
+
+
+def test_a_small_image_is_named(images, output):
+    write(images, "small.tif", np.zeros((64, 50), np.uint8))
+    with pytest.raises(
+        FileError, match=r"1 of the files in .*images.*small\.tif: 64x50 .* 64x64"
+    ):
+        run(images, output, settings())
+
+
+def test_a_damaged_image_is_named(images, output):
+    (images / "broken.tif").write_bytes(b"not a TIFF")
+    with pytest.raises(FileError, match=r"broken\.tif"):
+        run(images, output, settings())
+
+
+def test_all_unusable_images_are_named_at_once(images, output):
+    write(images, "nan.tif", np.full((64, 64), np.nan, np.float32))
+    write(images, "complex.tif", np.zeros((64, 64), np.complex64))
+    (images / "empty.png").touch()
+    with pytest.raises(FileError) as error:
+        run(images, output, settings())
+    for part in ("3 of the files", "nan.tif", "complex.tif", "empty.png"):
+        assert part in str(error.value)
+
+
+def test_nothing_is_written_where_nothing_was_trained(tmp_path, output):
+    with pytest.raises(FileNotFoundError):
+        run(tmp_path / "absent", output, settings())
+    assert list(output.parent.iterdir()) == []
+
+
+def test_the_output_is_a_safetensors_file_in_an_existing_folder(images, tmp_path):
+    with pytest.raises(ValueError, match=r"has to end in \.safetensors"):
+        run(images, tmp_path / "weights.pth", settings())
+    with pytest.raises(FileNotFoundError, match="absent does not exist"):
+        run(images, tmp_path / "absent" / "a.safetensors", settings())
+
+
+def test_a_missing_checkpoint_is_named(images, output, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent\.ckpt"):
+        run(images, output, settings(), resume=tmp_path / "absent.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello world"])
+def test_a_damaged_checkpoint_is_refused(images, output, content):
+    checkpoint = output.with_suffix(".ckpt")
+    checkpoint.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"lab\.ckpt was not opened"):
+        run(images, output, settings(), resume=checkpoint)
+
+
+def test_another_file_of_torch_is_no_checkpoint(images, output):
+    checkpoint = output.with_suffix(".ckpt")
+    network = Hourglass(1, 1).state_dict()
+    for content in (
+        {"params": {}},
+        [1, 2],
+        torch.zeros(2),
+        {"network": network, "optimizer": {"param_groups": [], "state": {}}},
+    ):
+        torch.save(content, checkpoint)
+        with pytest.raises(WeightsError, match="no checkpoint of this training"):
+            run(images, output, settings(), resume=checkpoint)
+
+
+def test_a_checkpoint_of_another_network_is_refused(images, output, tmp_path):
+    save_weights(tmp_path / "start.safetensors", Hourglass(3, 1))
+    start = tmp_path / "start.safetensors"
+    run(images, output, settings(steps=1), init=start)
+    with pytest.raises(WeightsError, match="no checkpoint of this training"):
+        run(images, output, settings(), resume=output.with_suffix(".ckpt"))

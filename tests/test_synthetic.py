@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from napari_mpi.synthetic import (
+    add_camera_noise,
+    fluorescence_image,
+    fluorescence_stack,
+)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (33, 50), (120, 64)])
+@pytest.mark.parametrize("seed", range(12))
+def test_an_image_fills_0_to_1_up_to_its_brightest_structure(shape, seed):
+    image = fluorescence_image(shape, np.random.default_rng(seed))
+    assert image.shape == shape
+    assert image.dtype == np.float32
+    assert image.min() >= 0
+    assert image.max() == 1
+    assert image.std() > 0
+
+
+def test_the_seed_decides_the_image():
+    first, again, other = (
+        fluorescence_image((48, 48), np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_stack_changes_smoothly(rng):
+    stack = fluorescence_stack(4, (40, 50), rng)
+    assert stack.shape == (4, 40, 50)
+    assert stack.dtype == np.float32
+    assert (stack.min(), stack.max()) >= (0, 1)
+    step = np.abs(np.diff(stack, axis=0)).mean()
+    assert 0 < step < np.abs(stack - stack.mean()).mean()
+
+
+def test_camera_noise_scatters_around_the_truth(rng):
+    clean = np.full((200, 200), 0.5, np.float32)
+    noisy, truth = add_camera_noise(clean, rng)
+    assert (noisy.dtype, truth.dtype) == (np.uint16, np.float32)
+    assert np.allclose(truth, 0.5 * 30 * 2 + 100)
+    assert noisy.mean() == pytest.approx(130, abs=0.3)
+    # Photons 4 x 15, read noise 4 x 4, and a twelfth for rounding.
+    assert noisy.var() == pytest.approx(60 + 16 + 1 / 12, rel=0.05)
+
+
+def test_counts_stay_within_the_camera(rng):
+    clean = np.ones((50, 50))
+    dark, _ = add_camera_noise(0 * clean, rng, offset=0, read_noise=5)
+    bright, _ = add_camera_noise(clean, rng, photons=1e5)
+    assert dark.min() == 0
+    assert dark.max() < 100
+    assert bright.min() == 65535
+
+
+def test_the_clean_image_is_not_modified(rng):
+    clean = fluorescence_image((32, 32), rng)
+    before = clean.copy()
+    add_camera_noise(clean, rng)
+    assert np.array_equal(clean, before)

@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+import napari_mpi.weights
+from napari_mpi._widget import DenoiseWidget, _duration
+
+TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def widget(viewer):
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="MPI denoise")
+    return widget
+
+
+def finish(widget, qtbot):
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+
+
+def test_from_the_plugins_menu_to_two_new_layers(viewer, noisy, qtbot):
+    layer = viewer.add_image(noisy, name="cells", scale=(0.5, 0.25))
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
+    assert widget.image.value is layer
+    widget.n_iter.value = 3
+    widget.run_button.clicked.emit(True)
+    assert widget.running
+    assert not widget.run_button.enabled
+    finish(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == [
+        "cells",
+        "cells noise map",
+        "cells denoised",
+    ]
+    denoised = viewer.layers["cells denoised"]
+    assert denoised.data.dtype == noisy.dtype
+    assert np.allclose(denoised.scale, (0.5, 0.25))
+    assert not np.array_equal(denoised.data, noisy)
+    assert np.array_equal(layer.data, noisy)
+    assert widget.status.value.startswith("Done")
+    assert widget.run_button.enabled
+
+
+def test_the_widget_stands_in_the_layers_filter_menu(viewer):
+    from app_model.types import MenuItem
+    from napari._app_model import get_app_model
+
+    import npe2
+
+    npe2.PluginManager.instance().discover()
+    menus = get_app_model().menus.get_menu("napari/layers/filter")
+    ids = [item.command.id for item in menus if isinstance(item, MenuItem)]
+    assert any(identifier.startswith("napari-mpi") for identifier in ids)
+
+
+def test_a_second_run_adds_new_layers_and_keeps_the_choice(
+    viewer, widget, noisy, qtbot
+):
+    layer = viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    for _ in range(2):
+        widget.run()
+        finish(widget, qtbot)
+        assert widget.image.value is layer
+    assert len(viewer.layers) == 5
+
+
+def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy)
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "iteration" in widget.status.value, timeout=TIMEOUT)
+    widget.cancel_button.clicked.emit(True)
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 1
+    assert "Cancelled" in widget.status.value
+    assert widget.run_button.enabled
+    assert not widget.cancel_button.enabled
+
+
+def test_stop_and_keep_adds_the_estimate_so_far(viewer, widget, noisy, qtbot):
+    viewer.add_image(np.stack([noisy, noisy]), name="stack")
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "iteration" in widget.status.value, timeout=TIMEOUT)
+    widget.keep_button.clicked.emit(True)
+    finish(widget, qtbot)
+    denoised = viewer.layers["stack denoised"]
+    assert not np.array_equal(denoised.data[0], noisy)
+    assert np.array_equal(denoised.data[1], noisy)
+    assert denoised.metadata["napari_mpi"]["complete"] is False
+    assert widget.status.value.startswith("Stopped after")
+
+
+def test_the_window_stays_live_during_a_run(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy)
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: widget.progress.value >= 0, timeout=TIMEOUT)
+    widget.seed.value = 7
+    assert widget.seed.value == 7
+    assert widget.running
+    widget.cancel()
+    finish(widget, qtbot)
+
+
+def test_bad_pixels_arrive_as_a_notification(viewer, widget, noisy, qtbot):
+    image = noisy.astype(np.float32)
+    image[3, 4] = np.nan
+    viewer.add_image(image, contrast_limits=(0, 1))
+    notification_manager.records.clear()
+    widget.run()
+    finish(widget, qtbot)
+    messages = [record.message for record in notification_manager.records]
+    assert any("1 of 1920 pixels are NaN" in message for message in messages)
+    assert "1 of 1920 pixels are NaN" in widget.status.value
+    assert len(viewer.layers) == 1
+
+
+def test_a_failure_of_the_computation_is_not_lost(
+    viewer, widget, noisy, qtbot, monkeypatch
+):
+    def fail(self):
+        raise RuntimeError("mat1 and mat2 are on different devices")
+
+    monkeypatch.setattr(napari_mpi.weights.Weights, "build", fail)
+    viewer.add_image(noisy)
+    widget.run()
+    finish(widget, qtbot)
+    assert "The computation failed" in widget.status.value
+    assert len(viewer.layers) == 1
+
+
+def test_a_constant_image_comes_back_with_a_warning(viewer, widget, qtbot):
+    viewer.add_image(np.full((20, 20), 9, np.uint8), contrast_limits=(0, 10))
+    notification_manager.records.clear()
+    widget.run()
+    finish(widget, qtbot)
+    messages = [record.message for record in notification_manager.records]
+    assert any("constant" in message for message in messages)
+    assert len(viewer.layers) == 3
+
+
+def test_without_an_image_there_is_a_hint(widget):
+    notification_manager.records.clear()
+    widget.run()
+    assert "open an image first" in notification_manager.records[-1].message
+    assert not widget.running
+
+
+def test_the_advanced_settings_show_what_preset_and_noise_stand_for(widget):
+    widget.preset.value = "paper"
+    widget.noise.value = "independent"
+    assert widget.n_iter.value == 1000
+    assert widget.mask_ratio.value == pytest.approx(0.3)
+    assert widget.averaging.value == pytest.approx(0.99)
+    widget.noise.value = "strongly-correlated"
+    assert widget.pixel_shuffle.value == 2
+
+
+def test_only_devices_that_exist_are_offered(widget):
+    from napari_mpi.devices import available_devices
+
+    assert list(widget.device.choices) == ["auto", *available_devices()]
+
+
+def test_own_weights_are_chosen_from_a_file(viewer, widget, noisy, qtbot, tmp_path):
+    import shutil
+
+    own = tmp_path / "lab.safetensors"
+    shutil.copy(napari_mpi.weights.BUNDLED["universal"], own)
+    viewer.add_image(noisy, name="cells")
+    widget.weights.value = "from file…"
+    widget.weights_file.value = own
+    widget.n_iter.value = 1
+    widget.run()
+    finish(widget, qtbot)
+    report = viewer.layers["cells denoised"].metadata["napari_mpi"]
+    assert report["weights"] == "lab.safetensors"
+
+
+def test_times_are_told_in_fitting_units():
+    assert [_duration(s) for s in (0.2, 75, 600, 9000)] == [
+        "0 s",
+        "75 s",
+        "10 min",
+        "2.5 h",
+    ]
