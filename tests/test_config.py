@@ -50,7 +50,7 @@ def test_a_configuration_can_be_the_start():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"Unknown preset 'fast': choose .* paper-fast"):
+    with pytest.raises(ValueError, match=r"Unknown preset 'fast': .* paper-fast"):
         fill_config("fast")
     with pytest.raises(ValueError, match=r"Unknown noise kind 'salt'.* independent"):
         fill_config(noise="salt")

@@ -245,23 +245,26 @@ class _Progress:
 
     def save(self, path: Path) -> None:
         partial = path.with_name(path.name + ".part")
-        torch.save(
-            {
-                "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "seconds": self.seconds,
-                "losses": self.losses,
-            },
-            partial,
-        )
-        partial.replace(path)
+        content = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+        }
+        try:
+            torch.save(content, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load(self, path: Path) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"There is no checkpoint {path}.")
         saved = read_tensors(path)
         try:
+            if not isinstance(saved, dict):
+                raise TypeError(f"expected a dict, got a {type(saved).__name__}")
             self.network.load_state_dict(saved["network"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.step = int(saved["step"])

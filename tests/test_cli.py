@@ -1,0 +1,209 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_mpi.cli import main
+from napari_mpi.files import read_image
+
+
+@pytest.fixture
+def image_file(noisy, tmp_path):
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(
+        path,
+        np.stack([noisy, noisy]),
+        imagej=True,
+        resolution=(10, 10),
+        metadata={"axes": "TYX", "unit": "um", "finterval": 2.0},
+    )
+    return path
+
+
+def test_denoise_writes_ome_tiffs_with_axes_and_record(image_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["denoise", str(image_file), "-o", str(out), "--noise-map"]
+    assert main([*command, "--n-iter", "2", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.strip() == str(out / "cells_denoised.ome.tif")
+    noisy = read_image(image_file)
+    denoised = read_image(out / "cells_denoised.ome.tif")
+    noise_map = read_image(out / "cells_noise.ome.tif")
+    assert denoised.axes == "TYX"
+    assert denoised.scale == pytest.approx((2.0, 0.1, 0.1))
+    assert denoised.units == ("s", "µm", "µm")
+    assert denoised.data.dtype == noisy.data.dtype
+    assert noise_map.data.dtype == np.float32
+    assert np.array_equal(denoised.data + noise_map.data, noisy.data.astype("f4"))
+    assert json.loads(denoised.description)["napari_mpi"]["seed"] == 3
+    assert sorted(path.name for path in out.iterdir()) == [
+        "cells_denoised.ome.tif",
+        "cells_noise.ome.tif",
+    ]
+
+
+def test_denoise_takes_an_output_file(image_file, tmp_path):
+    target = tmp_path / "new" / "result.tif"
+    assert main(["denoise", str(image_file), "-o", str(target), "--n-iter", "1"]) == 0
+    assert read_image(target).axes == "TYX"
+
+
+def test_a_folder_is_one_stack(noisy, tmp_path):
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for name in ("1", "10", "2"):
+        tifffile.imwrite(folder / f"{name}.tif", noisy)
+    assert main(["denoise", str(folder), "-o", str(tmp_path), "--n-iter", "1"]) == 0
+    assert read_image(tmp_path / "series_denoised.ome.tif").data.shape[0] == 3
+
+
+def test_a_bad_file_costs_only_itself(image_file, tmp_path, capsys):
+    bad = tmp_path / "broken.tif"
+    bad.write_bytes(image_file.read_bytes()[:300])
+    out = tmp_path / "out"
+    command = ["denoise", str(bad), str(image_file), "-o", str(out)]
+    assert main([*command, "--n-iter", "1"]) == 1
+    message = capsys.readouterr().err
+    assert "broken.tif" in message
+    assert "1 of 2 inputs failed" in message
+    assert [path.name for path in out.iterdir()] == ["cells_denoised.ome.tif"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.tif"], "There is no file"),
+        (["cells.tif", "--weights", "best"], "No weights named 'best'"),
+        (["cells.tif", "--device", "tpu"], "'tpu' is not available"),
+        (["cells.tif", "--mask-ratio", "2"], "mask_ratio is 2.0"),
+        (["cells.tif", "cells/../cells.tif"], "would both be written"),
+    ],
+)
+def test_errors_are_one_plain_line(
+    image_file, tmp_path, capsys, arguments, message, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells").mkdir()
+    out = tmp_path / "out"
+    assert main(["denoise", *arguments, "-o", str(out), "--n-iter", "1"]) == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_wrong_command_is_a_usage_error(capsys):
+    for arguments in (
+        [],
+        ["denoise"],
+        ["denoise", "a.tif", "-o", "b", "--preset", "best"],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+    assert "paper-fast" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_said_at_once(
+    image_file, tmp_path, capsys
+):
+    blocker = tmp_path / "blocker"
+    blocker.write_text("a file, not a folder")
+    assert main(["denoise", str(image_file), "-o", str(blocker / "out")]) == 1
+    assert "blocker" in capsys.readouterr().err
+
+
+def test_missing_permission_is_said_in_words(
+    image_file, tmp_path, capsys, monkeypatch
+):
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("tifffile.imwrite", refuse)
+    assert main(["denoise", str(image_file), "-o", str(tmp_path), "--n-iter", "1"]) == 1
+    assert "no permission for" in capsys.readouterr().err
+
+
+def test_bad_pixels_are_refused_with_nothing_written(noisy, tmp_path, capsys):
+    image = noisy.astype(np.float32)
+    image[0, 0] = np.inf
+    path, out = tmp_path / "inf.tif", tmp_path / "out"
+    tifffile.imwrite(path, image)
+    assert main(["denoise", str(path), "-o", str(out)]) == 1
+    assert "1 of 1920 pixels" in capsys.readouterr().err
+    assert not list(out.iterdir())
+
+
+def test_demo_prints_the_gain_and_writes_files_to_look_at(tmp_path, capsys):
+    command = ["demo", "-o", str(tmp_path), "--planes", "1", "--size", "64"]
+    assert main([*command, "--n-iter", "30", "--averaging", "0.8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    before, after = (float(line.split()[2]) for line in lines[:2])
+    assert after > before + 2
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "demo.png",
+        "demo_noisy.ome.tif",
+        "demo_denoised.ome.tif",
+        "demo_noise_map.ome.tif",
+        "demo_truth.ome.tif",
+    }
+
+
+def test_info_names_versions_devices_and_weights(capsys):
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    for word in ("napari-mpi", "torch", "device     cpu", "universal"):
+        assert word in text or "device" in text
+    assert "universal: 1 channel" in text
+
+
+def test_pretrain_makes_weights_that_denoise_takes(image_file, tmp_path, rng):
+    folder, weights = tmp_path / "clean", tmp_path / "lab.safetensors"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", rng.integers(0, 999, (2, 70, 80)).astype("u2"))
+    command = ["pretrain", str(folder), "-o", str(weights), "--init", "bundled"]
+    assert main([*command, "--steps", "2", "--batch-size", "2"]) == 0
+    for suffix in (".safetensors", ".csv", ".png"):
+        assert weights.with_suffix(suffix).stat().st_size > 0
+    command = ["denoise", str(image_file), "-o", str(tmp_path), "--n-iter", "1"]
+    assert main([*command, "--weights", str(weights)]) == 0
+
+
+def test_pretrain_names_what_is_wrong_with_a_folder(tmp_path, capsys):
+    output = ["-o", str(tmp_path / "lab.safetensors"), "--steps", "1"]
+    assert main(["pretrain", str(tmp_path), *output]) == 1
+    assert "holds no readable image" in capsys.readouterr().err
+    tifffile.imwrite(tmp_path / "tiny.tif", np.zeros((20, 20), np.uint8))
+    assert main(["pretrain", str(tmp_path), *output]) == 1
+    assert "tiny.tif: 20x20 is smaller than the crop" in capsys.readouterr().err
+    assert not (tmp_path / "lab.safetensors").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ on Windows")
+def test_ctrl_c_stops_cleanly(image_file, tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "napari_mpi.cli", "denoise", str(image_file),
+            "-o", str(out), "--n-iter", "100000",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopped" in errors
+    assert "Traceback" not in errors
+    assert list(out.iterdir()) == []
