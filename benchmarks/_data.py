@@ -58,9 +58,7 @@ def score(image: NDArray, truth: NDArray) -> tuple[float, float]:
     image = np.clip(image, 0, 1)
     channel_axis = -1 if truth.ndim == 3 else None
     psnr = peak_signal_noise_ratio(truth, image, data_range=1)
-    ssim = structural_similarity(
-        truth, image, data_range=1, channel_axis=channel_axis
-    )
+    ssim = structural_similarity(truth, image, data_range=1, channel_axis=channel_axis)
     return float(psnr), float(ssim)
 
 

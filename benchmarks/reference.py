@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from benchmarks._data import FMD_SCENES, data_folder, fmd_pair, kodak, parser, score
 
+from benchmarks._data import FMD_SCENES, data_folder, fmd_pair, kodak, parser, score
 from napari_mpi import denoise
 
 FMD_REFERENCE = {
@@ -45,13 +45,13 @@ def main() -> None:
         seconds = time.perf_counter() - started
         scale = 255 if noisy.dtype == np.uint8 else 1
         before, after = score(noisy / scale, truth), score(image / scale, truth)
+        difference = after[0] - reference[0]
+        pairs = [f"{psnr:.2f}/{ssim:.3f}" for psnr, ssim in (before, after, reference)]
         print(
-            f"| {name} | {before[0]:.2f}/{before[1]:.3f} | {after[0]:.2f}/{after[1]:.3f}"
-            f" | {reference[0]:.2f}/{reference[1]:.3f} | {after[0] - reference[0]:+.2f}"
-            f" | {seconds:.0f} |",
+            f"| {name} | {' | '.join(pairs)} | {difference:+.2f} | {seconds:.0f} |",
             flush=True,
         )
-        return after[0] - reference[0]
+        return difference
 
     differences = []
     for scene in FMD_SCENES:

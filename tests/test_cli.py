@@ -109,18 +109,14 @@ def test_a_wrong_command_is_a_usage_error(capsys):
     assert "paper-fast" in capsys.readouterr().err
 
 
-def test_an_output_that_cannot_be_written_is_said_at_once(
-    image_file, tmp_path, capsys
-):
+def test_an_output_that_cannot_be_written_is_said_at_once(image_file, tmp_path, capsys):
     blocker = tmp_path / "blocker"
     blocker.write_text("a file, not a folder")
     assert main(["denoise", str(image_file), "-o", str(blocker / "out")]) == 1
     assert "blocker" in capsys.readouterr().err
 
 
-def test_missing_permission_is_said_in_words(
-    image_file, tmp_path, capsys, monkeypatch
-):
+def test_missing_permission_is_said_in_words(image_file, tmp_path, capsys, monkeypatch):
     def refuse(path, *args, **kwargs):
         raise PermissionError(13, "Permission denied", str(path))
 

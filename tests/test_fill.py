@@ -129,3 +129,23 @@ def test_bfloat16_stays_close_to_float32():
     exact, _ = run(a_plane(), a_network(), n_iter=3)
     rough, _ = run(a_plane(), a_network(), n_iter=3, precision="bfloat16")
     assert (exact - rough).abs().max() < 0.05
+
+
+def test_gray_images_stored_as_colour_have_one_mask_for_all_channels():
+    seen = []
+    network = a_network(3, 3)
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    plane = a_plane().repeat(3, 1, 1)
+    run(plane, network, n_iter=1, mask_ratio=0.3, mask_per_channel=True)
+    assert torch.equal(seen[0][:, 0], seen[0][:, 1])
+
+
+def test_mirrored_borders_of_sub_images_are_hidden_together():
+    seen = []
+    network = a_network()
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    run(a_plane(1, 16, 17), network, n_iter=1, mask_ratio=0.5, pixel_shuffle=2)
+    visible, mask = seen[0]
+    # Column 17 is the mirror image of column 15: in odd sub-images they come last.
+    assert torch.equal(visible[1, 0, :, -1], visible[1, 0, :, -2])
+    assert torch.equal(mask[1, 0, :, -1], mask[1, 0, :, -2])

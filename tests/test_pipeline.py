@@ -99,9 +99,7 @@ def test_dask_arrays_are_read_plane_by_plane(noisy):
     dask_array = pytest.importorskip("dask.array")
     stack = np.stack([noisy, noisy[::-1]])
     lazy = dask_array.from_array(stack, chunks=(1, -1, -1))
-    assert np.array_equal(
-        denoise(lazy, n_iter=1).image, denoise(stack, n_iter=1).image
-    )
+    assert np.array_equal(denoise(lazy, n_iter=1).image, denoise(stack, n_iter=1).image)
 
 
 def test_progress_counts_planes_and_iterations(rng):

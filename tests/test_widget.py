@@ -48,10 +48,9 @@ def test_from_the_plugins_menu_to_two_new_layers(viewer, noisy, qtbot):
 
 
 def test_the_widget_stands_in_the_layers_filter_menu(viewer):
+    import npe2
     from app_model.types import MenuItem
     from napari._app_model import get_app_model
-
-    import npe2
 
     npe2.PluginManager.instance().discover()
     menus = get_app_model().menus.get_menu("napari/layers/filter")

@@ -43,13 +43,13 @@ _KEEP = "keep"
 _REFRESH = 0.1
 
 
-class _RunFailed(Exception):
+class _RunFailedError(Exception):
     """A failure inside the computation, in words for the user."""
 
 
 # napari's decorator is superqt's with a second way for errors to be shown; this one
 # leaves that to us, and closing napari waits for its workers just the same.
-@thread_worker
+@thread_worker  # type: ignore[untyped-decorator]
 def _denoise_in_thread(
     data: Any, rgb: bool, options: dict[str, Any]
 ) -> Generator[Progress, str | None, Denoised]:
@@ -63,7 +63,7 @@ def _denoise_in_thread(
                 break
         return run.result()
     except RuntimeError as error:
-        raise _RunFailed(
+        raise _RunFailedError(
             f"The computation failed: {error}. Try the device cpu, or a smaller region."
         ) from error
 
@@ -178,7 +178,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             text="Cancel", enabled=False, tooltip="Stop now and keep nothing."
         )
         self.progress = ProgressBar(label="progress", min=0, max=1000, value=0)
-        self.status = Label(value="")
+        self.status = Label(value="Ready.")
         buttons = Container(
             widgets=[self.keep_button, self.cancel_button],
             layout="horizontal",
@@ -196,11 +196,12 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 self.run_button,
                 buttons,
                 self.progress,
-                self.status,
             ]
         )
         self._fold_advanced()
+        # Added to the layout itself, it has the whole width and not a column's.
         self.status.native.setWordWrap(True)
+        self.native.layout().addWidget(self.status.native)
         self.weights_file.visible = False
 
         self.preset.changed.connect(self._show_settings)

@@ -341,7 +341,8 @@ def _info(args: argparse.Namespace) -> int:
         except PackageNotFoundError:
             print(f"{package:<10} not installed")
     for device in available_devices():
-        label = torch.cuda.get_device_name(0) if device == "cuda" else platform.machine()
+        cuda = device == "cuda"
+        label = torch.cuda.get_device_name(0) if cuda else platform.machine()
         print(f"device     {device} ({label})")
     for name in BUNDLED:
         weights = load_weights(name)

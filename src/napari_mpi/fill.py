@@ -78,30 +78,33 @@ class Fill:
         ).train()
         # Batch norm uses each plane's own statistics, as the authors do.
         self._generator = torch.Generator(device).manual_seed(seed)
+        images = _to_images(plane, network.image_channels)
         self._noisy = (
-            _to_batch(plane, network.image_channels, config.pixel_shuffle)
+            _split(images, config.pixel_shuffle)
             .to(device)
             .contiguous(memory_format=torch.channels_last)
         )  # (B, image channels, h, w)
         self._average = self._noisy.clone()
-        per_channel = (
-            config.mask_per_channel and self._shape[0] == network.image_channels
-        )
-        self._drawn_channels = network.mask_channels if per_channel else 1
+        # A hidden value must not be there to read in an equal channel.
+        per_channel = config.mask_per_channel and not bool((plane == plane[:1]).all())
+        mask_channels = network.mask_channels if per_channel else 1
+        self._mask_shape = (len(images), mask_channels, *plane.shape[-2:])
 
     @property
     def estimate(self) -> Tensor:
         """The denoised plane so far, a copy of shape (C, H, W); valid at any time."""
-        return _from_batch(
-            self._average, self._shape, self._config.pixel_shuffle
-        ).clone()
+        images = _join(self._average, self._shape, self._config.pixel_shuffle)
+        return _from_images(images, self._shape[0]).clone()
 
     def __iter__(self) -> Iterator[FillStep]:
         config, network, noisy = self._config, self._network, self._noisy
         optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-        mask_shape = (len(noisy), self._drawn_channels, *noisy.shape[-2:])
         for step in range(1, config.n_iter + 1):
-            mask = random_mask(mask_shape, config.mask_ratio, self._generator)
+            # Drawn before the split, so that mirrored borders are hidden together.
+            mask = _split(
+                random_mask(self._mask_shape, config.mask_ratio, self._generator),
+                config.pixel_shuffle,
+            )  # (B, mask channels or 1, h, w)
             seen = mask.expand(-1, network.mask_channels, -1, -1)
             with torch.autocast(
                 noisy.device.type,
@@ -112,7 +115,7 @@ class Fill:
             predicted = predicted.float()
             loss = masked_mse(predicted, noisy, mask)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             # ȳ + (1 - β)(1 - M)(y - ȳ): the running average, where hidden.
             rate = (1 - config.averaging) * (1 - mask)
@@ -120,42 +123,49 @@ class Fill:
             yield FillStep(step, float(loss.detach()))
 
 
-def _to_batch(plane: Tensor, image_channels: int, factor: int) -> Tensor:
-    """Return (C, H, W) as sub-images (B, image_channels, h, w)."""
+def _to_images(plane: Tensor, image_channels: int) -> Tensor:
+    """Return a plane (C, H, W) as images (N, image_channels, H, W)."""
     channels = len(plane)
     if channels == image_channels:
-        batch = plane[None]
-    elif channels == 1:
-        batch = plane.expand(image_channels, -1, -1)[None]
-    elif image_channels == 1:
-        batch = plane[:, None]  # each colour is filled as a gray image
-    else:
-        raise ValueError(
-            f"These weights are for images of {image_channels} channels, but the image "
-            f"has {channels}. Choose gray weights, which fill any image."
-        )
+        return plane[None]
+    if channels == 1:
+        return plane.expand(image_channels, -1, -1)[None]
+    if image_channels == 1:
+        return plane[:, None]  # each colour is filled as a gray image
+    raise ValueError(
+        f"These weights are for images of {image_channels} channels, but the image "
+        f"has {channels}. Choose gray weights, which fill any image."
+    )
+
+
+def _from_images(images: Tensor, channels: int) -> Tensor:
+    """Undo `_to_images`; repeated channels are averaged."""
+    if images.shape[1] == channels:
+        return images[0]
+    return images.mean(dim=1) if channels == 1 else images[:, 0]
+
+
+def _split(images: Tensor, factor: int) -> Tensor:
+    """Split (N, c, H, W) into sub-images (N * d * d, c, H / d, W / d), d the factor."""
+    if factor == 1:
+        return images
+    n_images, channels, height, width = images.shape
+    padding = (0, -width % factor, 0, -height % factor)
+    padded = F.pad(images, padding, mode="reflect")
+    split = F.pixel_unshuffle(padded, factor)  # (N, c * d * d, h, w), c outermost
+    rows, columns = split.shape[-2:]
+    split = split.reshape(n_images, channels, factor**2, rows, columns)
+    return split.transpose(1, 2).reshape(-1, channels, rows, columns)
+
+
+def _join(batch: Tensor, shape: tuple[int, ...], factor: int) -> Tensor:
+    """Undo `_split` for a plane of the given (C, H, W)."""
     if factor == 1:
         return batch
-    height, width = plane.shape[-2:]
-    batch = F.pad(batch, (0, -width % factor, 0, -height % factor), mode="reflect")
-    split = F.pixel_unshuffle(batch, factor)  # (B, c * d * d, h, w), colours first
-    rows, columns = split.shape[-2:]
-    split = split.reshape(len(batch), image_channels, factor**2, rows, columns)
-    return split.transpose(1, 2).reshape(-1, image_channels, rows, columns)
-
-
-def _from_batch(batch: Tensor, shape: tuple[int, ...], factor: int) -> Tensor:
-    """Undo `_to_batch`; repeated channels are averaged."""
-    channels, height, width = shape
-    if factor > 1:
-        _, image_channels, rows, columns = batch.shape
-        split = batch.reshape(-1, factor**2, image_channels, rows, columns)
-        split = split.transpose(1, 2).reshape(
-            -1, image_channels * factor**2, rows, columns
-        )
-        batch = F.pixel_shuffle(split, factor)[..., :height, :width]
-    if channels == batch.shape[1]:
-        return batch[0]
-    if channels == 1:
-        return batch.mean(dim=1)
-    return batch[:, 0]
+    _, height, width = shape
+    _, channels, rows, columns = batch.shape
+    split = batch.reshape(-1, factor**2, channels, rows, columns).transpose(1, 2)
+    whole = F.pixel_shuffle(
+        split.reshape(-1, channels * factor**2, rows, columns), factor
+    )
+    return whole[..., :height, :width]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -285,7 +285,7 @@ class Denoising:
             )
         return Scaling.fit(np.concatenate(samples), self._config.scaling)
 
-    def _run(self) -> Iterator[Progress]:
+    def _run(self) -> Generator[Progress, None, None]:
         grid, config = self._grid, self._config
         for number, index in enumerate(grid.indices()):
             plane = self._image[index]

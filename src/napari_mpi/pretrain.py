@@ -10,6 +10,7 @@ import csv
 import math
 import os
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -362,6 +363,11 @@ def _load_folder(folder: Path, crop_size: int, channels: int) -> list[_Source]:
     budget = _MAX_FOLDER_BYTES
     for path in list_images(folder):
         if budget <= 0:
+            warnings.warn(
+                f"{folder} holds more than {_MAX_FOLDER_BYTES / 2**30:.0f} GiB: the "
+                f"images from {path.name} on are left out.",
+                stacklevel=2,
+            )
             break
         try:
             image = read_image(path)
