@@ -33,7 +33,7 @@ class FillStep:
 
 
 class Fill:
-    """Fill one plane; iterate over it to advance, stop whenever you like.
+    r"""Fill one plane; iterate over it to advance, stop whenever you like.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class Fill:
     -----
     In iteration t a mask :math:`M_t` hides a share p of the pixels, the network
     predicts :math:`y_t = D(M_t x, M_t)` and is pulled towards x where it could not
-    look. Where hidden, the estimate follows :math:`\\bar y = \\beta \\bar y + (1 -
-    \\beta) y_t`, starting from x.
+    look. Where hidden, the estimate follows :math:`\bar y = \beta \bar y + (1 -
+    \beta) y_t`, starting from x.
     """
 
     def __init__(
