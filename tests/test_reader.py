@@ -87,7 +87,6 @@ def test_colour_becomes_one_layer(tmp_path, rng, axes):
         ("nm", "nanometer"),
         ("Å", "angstrom"),
         ("inch", "inch"),
-        ("pixel", "pixel"),
         ("furlong of the lab", "pixel"),
     ],
 )

@@ -62,7 +62,7 @@ _UNITS = {
     "\u212b": "Å",  # the angstrom sign; the letter is the other code point
 }
 _OME_DTYPES = ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8")
-_OME_LENGTHS = ("pm", "nm", "µm", "mm", "cm", "m", "Å", "inch")
+_OME_LENGTHS = ("pixel", "pm", "nm", "µm", "mm", "cm", "m", "Å", "inch")
 _OME_TIMES = ("ns", "µs", "ms", "s", "min", "h", "d")
 _IMAGEJ_DTYPES = ("u1", "u2", "f4")
 # ImageJ reads these words everywhere; the signs break in some versions.
@@ -107,6 +107,8 @@ class ImageData:
                 f"Expected an axis letter, a scale and a unit for each of {n_dims} "
                 f"dimensions, got {self.axes!r}, {self.scale} and {self.units}."
             )
+        if not all(0 < step < np.inf for step in self.scale):
+            raise ValueError(f"Expected positive steps as scale, got {self.scale}.")
 
     @property
     def rgb(self) -> bool:
@@ -465,7 +467,10 @@ def _check_directories(tif: tifffile.TiffFile, path: Path) -> None:
             seen.add(offset)
             file.seek(offset)
             n_tags = number(form.tagnoformat)
-            tags = file.read(n_tags * form.tagsize)
+            # A damaged count must not take memory.
+            tags = file.read(min(n_tags * form.tagsize, file.size))
+            if len(tags) < n_tags * form.tagsize:
+                raise struct.error("the directory is cut off")
             for code, kind, count, value in struct.iter_unpack(
                 form.tagheaderformat, tags
             ):
@@ -505,11 +510,16 @@ def _check_pixels(
                 f"of {math.prod(page.chunked)} pieces or empty ones. Save it again."
             )
     images = (tif.imagej_metadata or {}).get("images", 1)
-    if images * series.keyframe.size > series.size:
-        raise FileError(
+    found = series.size // (series.keyframe.imagelength * series.keyframe.imagewidth)
+    if images > found:
+        message = (
             f"{path}: expected {images} planes as its ImageJ description says, found "
-            f"{series.size // series.keyframe.size}. Copy or save it again."
+            f"{found}. Copy or save it again."
         )
+        # Over 4 GB ImageJ writes a single directory, and planes can be cut off.
+        if not tif.pages.is_multipage:
+            raise FileError(message)
+        warnings.warn(message, stacklevel=5)
 
 
 def _spatial_last(
@@ -553,7 +563,15 @@ def _tiff_calibration(
 
 
 def _ome_calibration(xml: str) -> tuple[dict[str, tuple[Any, Any]], str]:
-    image = ElementTree.fromstring(xml).find("{*}Image")
+    try:
+        image = ElementTree.fromstring(xml).find("{*}Image")
+    except ElementTree.ParseError as error:
+        warnings.warn(
+            f"The OME description cannot be read ({error}): axes and pixel size are "
+            "unknown.",
+            stacklevel=6,
+        )
+        return {}, ""
     pixels = None if image is None else image.find("{*}Pixels")
     if image is None or pixels is None:
         return {}, ""
@@ -603,9 +621,9 @@ def _write_ome(path: Path, image: ImageData) -> None:
             "to float32."
         )
     axes = _known_axes(image)
-    metadata: dict[str, Any] = {"axes": axes, "Name": image.name}
+    metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
     if image.description:
-        metadata["Description"] = image.description
+        metadata["Description"] = _storable(image.description)
     for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
         name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
         if unit in (_OME_TIMES if axis == "T" else _OME_LENGTHS) and axis in "TZYX":
@@ -627,10 +645,16 @@ def _can_hold_imagej(image: ImageData) -> bool:
 def _write_imagej(path: Path, image: ImageData) -> None:
     axes = _known_axes(image)
     step = dict(zip(axes, image.scale, strict=True))
-    unit = {
+    named = {
         axis: _IMAGEJ_UNITS.get(name, name)
         for axis, name in zip(axes, image.units, strict=True)
-        if name != "pixel" and name.isprintable()
+        if name != "pixel"
+    }
+    # The description has a line for each, in ASCII.
+    unit = {
+        axis: name
+        for axis, name in named.items()
+        if name.isascii() and name.isprintable()
     }
     metadata: dict[str, Any] = {}
     if "X" in unit:
@@ -643,7 +667,7 @@ def _write_imagej(path: Path, image: ImageData) -> None:
     if "T" in unit:
         metadata |= {"finterval": step["T"], "tunit": unit["T"]}
     if image.description:
-        metadata["Info"] = image.description
+        metadata["Info"] = _storable(image.description)
     order = [axis for axis in "TZCYXS" if axis in axes]
     data = image.data.transpose([axes.index(axis) for axis in order])
     tifffile.imwrite(
@@ -669,6 +693,11 @@ def _write_plain(path: Path, image: ImageData) -> None:
             "description": image.description,
         },
     )
+
+
+def _storable(text: str) -> str:
+    """Leave out control characters, with which XML cannot be read again."""
+    return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def _known_axes(image: ImageData) -> str:
