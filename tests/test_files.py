@@ -614,7 +614,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         partial.write_bytes(b"half an image")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.tifffile, "imwrite", full_disk)
+    monkeypatch.setattr(tifffile, "imwrite", full_disk)
     for target in (path, tmp_path / "new.ome.tif", tmp_path / "new.tif"):
         with pytest.raises(OSError, match="No space left"):
             write_image(target, an_image(stack + 1, "TYX"))
@@ -651,7 +651,7 @@ def test_a_refused_write_names_the_file_that_was_asked_for(
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files.tifffile, "imwrite", refuse)
+    monkeypatch.setattr(tifffile, "imwrite", refuse)
     with pytest.raises(PermissionError, match=r"/a\.tif .*choose another folder"):
         write_image(tmp_path / "a.tif", an_image(stack, "TYX"))
 
