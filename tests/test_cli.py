@@ -122,7 +122,9 @@ def test_missing_permission_is_said_in_words(image_file, tmp_path, capsys, monke
 
     monkeypatch.setattr("tifffile.imwrite", refuse)
     assert main(["denoise", str(image_file), "-o", str(tmp_path), "--n-iter", "1"]) == 1
-    assert "no permission for" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert f"Not allowed to write {tmp_path / 'cells_denoised.ome.tif'}" in message
+    assert "choose another folder" in message
 
 
 def test_bad_pixels_are_refused_with_nothing_written(noisy, tmp_path, capsys):

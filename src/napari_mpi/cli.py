@@ -395,7 +395,7 @@ def _pretrain(args: argparse.Namespace) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) and error.filename:
         return (
             f"no permission for {error.filename}: choose a folder that is yours, or "
             "change its rights."
