@@ -201,7 +201,7 @@ def test_ctrl_c_stops_cleanly(image_file, tmp_path):
     time.sleep(2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "stopped" in errors
     assert "Traceback" not in errors
     assert list(out.iterdir()) == []

@@ -99,7 +99,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.noise = ComboBox(
             label="noise",
             choices=[(_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS],
-            value="correlated",
+            value="independent",
             tooltip="Whether neighbouring pixels share their noise. If fine grain "
             "remains, try 'shared by neighbours'; if detail is lost, 'pixel by pixel'.",
         )

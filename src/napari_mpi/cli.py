@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--planes", type=int, default=3)
     demo.add_argument("--size", type=int, default=128, help="side in pixels")
-    _add_fill_options(demo, noise="independent")
+    _add_fill_options(demo)
 
     info = commands.add_parser("info", help="show versions, devices and weights")
     info.set_defaults(run=_info)
@@ -111,14 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_fill_options(
-    parser: argparse.ArgumentParser, noise: str | None = None
-) -> None:
+def _add_fill_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="paper-fast")
     parser.add_argument(
-        "--noise", choices=NOISE_KINDS, default=noise,
-        help="independent from pixel to pixel (photon noise), correlated (the "
-        "default for files), or strongly-correlated",
+        "--noise", choices=NOISE_KINDS, default="independent",
+        help="independent from pixel to pixel (photon noise, the default), "
+        "correlated, or strongly-correlated",
     )  # fmt: skip
     parser.add_argument(
         "--weights", default="universal", help="bundled name, .safetensors or .pth file"

@@ -68,8 +68,8 @@ class FillConfig:
     """
 
     n_iter: int = 200
-    mask_ratio: float = 0.85
-    mask_per_channel: bool = False
+    mask_ratio: float = 0.3
+    mask_per_channel: bool = True
     pixel_shuffle: int = 1
     averaging: float = 0.9
     learning_rate: float = 2e-3

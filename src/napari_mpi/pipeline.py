@@ -95,7 +95,7 @@ def denoise(
     preset : str or FillConfig
         A name in `napari_mpi.PRESETS`, or your own settings.
     noise : str, optional
-        "independent", "correlated" (the presets' default) or "strongly-correlated".
+        "independent" (the presets' default), "correlated" or "strongly-correlated".
     weights : str or path or Weights
         Bundled name or file.
     device : str
