@@ -201,7 +201,9 @@ def test_ctrl_c_stops_cleanly(image_file, tmp_path):
     time.sleep(2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    # Where the signal meets code that Python compiles at run time, as during a lazy
+    # import, Python itself ends by the signal; a shell shows 130 for both.
+    assert process.returncode in (130, -signal.SIGINT), errors
     assert "stopped" in errors
     assert "Traceback" not in errors
     assert list(out.iterdir()) == []
