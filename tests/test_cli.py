@@ -137,6 +137,27 @@ def test_bad_pixels_are_refused_with_nothing_written(noisy, tmp_path, capsys):
     assert not list(out.iterdir())
 
 
+def test_a_name_with_dots_keeps_them(noisy, tmp_path):
+    path, out = tmp_path / "cells.v2.tif", tmp_path / "out"
+    tifffile.imwrite(path, noisy)
+    command = ["denoise", str(path), "-o", str(out), "--noise-map", "--n-iter", "1"]
+    assert main(command) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "cells.v2_denoised.ome.tif",
+        "cells.v2_noise.ome.tif",
+    ]
+
+
+def test_pixels_that_the_output_cannot_hold_are_refused_before_the_work(
+    noisy, tmp_path, capsys
+):
+    path = tmp_path / "wide.tif"
+    tifffile.imwrite(path, noisy.astype(np.int64))
+    command = ["denoise", str(path), "-o", str(tmp_path), "--n-iter", "100000"]
+    assert main(command) == 1
+    assert "cannot hold int64 pixels: name a .tif" in capsys.readouterr().err
+
+
 def test_demo_prints_the_gain_and_writes_files_to_look_at(tmp_path, capsys):
     command = ["demo", "-o", str(tmp_path), "--planes", "1", "--size", "64"]
     assert main([*command, "--n-iter", "30", "--averaging", "0.8"]) == 0
@@ -155,8 +176,8 @@ def test_demo_prints_the_gain_and_writes_files_to_look_at(tmp_path, capsys):
 def test_info_names_versions_devices_and_weights(capsys):
     assert main(["info"]) == 0
     text = capsys.readouterr().out
-    for word in ("napari-mpi", "torch", "device     cpu", "universal"):
-        assert word in text or "device" in text
+    for word in ("napari-mpi", "torch", "cpu (", "universal"):
+        assert word in text
     assert "universal: 1 channel" in text
 
 

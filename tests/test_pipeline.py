@@ -90,7 +90,6 @@ def test_big_endian_strided_and_memory_mapped_arrays_give_the_same(noisy, tmp_pa
         np.asfortranarray(noisy),
         np.repeat(noisy, 2, axis=1)[:, ::2],
         file,
-        noisy.tolist() and noisy,
     ):
         assert np.array_equal(denoise(image, n_iter=2).image, expected)
 

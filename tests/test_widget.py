@@ -101,7 +101,7 @@ def test_the_window_stays_live_during_a_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
     widget.n_iter.value = 100_000
     widget.run()
-    qtbot.waitUntil(lambda: widget.progress.value >= 0, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "iteration" in widget.status.value, timeout=TIMEOUT)
     widget.seed.value = 7
     assert widget.seed.value == 7
     assert widget.running

@@ -163,6 +163,7 @@ def _denoise(args: argparse.Namespace) -> int:
     for source, target in targets.items():
         try:
             image = read_image(source)
+            _require_fitting(target, image)
             run = iter_denoise(image.data, rgb=image.rgb, **options)
             result = _finish(run, source.name)
             _write_result(target, image, result, args.noise_map)
@@ -206,25 +207,31 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     return targets
 
 
+def _require_fitting(target: Path, image: ImageData) -> None:
+    """Refuse an output format before the work, not after it."""
+    from napari_mpi.files import can_hold_ome
+
+    if ".ome." in target.name.lower() and not can_hold_ome(image.data.dtype):
+        raise ValueError(
+            f"OME-TIFF cannot hold {image.data.dtype} pixels: name a .tif file as the "
+            "output."
+        )
+
+
 def _write_result(
     target: Path, image: ImageData, result: Denoised, with_noise_map: bool
 ) -> None:
     from dataclasses import replace
 
-    from napari_mpi.files import can_hold_ome, write_image
+    from napari_mpi.files import stem_of, write_image
 
-    if not can_hold_ome(result.image.dtype) and target.name.endswith(".ome.tif"):
-        raise ValueError(
-            f"OME-TIFF cannot hold {result.image.dtype} pixels: name a .tif file as "
-            "the output."
-        )
     record = json.dumps({"napari_mpi": result.report}, ensure_ascii=False)
     description = f"{image.description}\n{record}".strip()
     if with_noise_map:
-        name = target.name.replace("_denoised", "")
-        stem, dot, ending = name.partition(".")
+        stem = stem_of(target)
+        ending = target.name.removeprefix(stem)
         write_image(
-            target.with_name(f"{stem}_noise{dot}{ending}"),
+            target.with_name(f"{stem.removesuffix('_denoised')}_noise{ending}"),
             replace(
                 image,
                 data=result.noise_map,
