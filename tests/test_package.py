@@ -64,6 +64,7 @@ LAYERS = {
     "intensity": set(),
     "planes": set(),
     "masking": set(),
+    "noise": set(),
     "network": set(),
     "devices": set(),
     "image_data": set(),

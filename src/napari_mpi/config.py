@@ -183,6 +183,9 @@ class PretrainConfig:
         Lowest and highest share of hidden pixels; each crop draws its own.
     synthetic_share : float
         Share of crops that are procedural fluorescence images, 0 to 1.
+    noise_share : float
+        Share of crops that the network sees with simulated noise, 0 to 1. The target
+        stays as it was, so that the weights learn to look through noise.
     seed : int
         Seed of every random draw, 0 or above.
     checkpoint_every : int
@@ -197,6 +200,7 @@ class PretrainConfig:
     final_learning_rate: float = 1e-5
     mask_ratio: tuple[float, float] = (0.3, 0.95)
     synthetic_share: float = 0.0
+    noise_share: float = 0.8
     seed: int = 0
     checkpoint_every: int = 500
 
@@ -224,7 +228,6 @@ class PretrainConfig:
                 f"mask_ratio is {self.mask_ratio}: expected two shares between 0 and "
                 "1, the lower one first."
             )
-        if not 0 <= self.synthetic_share <= 1:
-            raise ValueError(
-                f"synthetic_share is {self.synthetic_share}: expected 0 to 1."
-            )
+        for name in ("synthetic_share", "noise_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: expected 0 to 1.")

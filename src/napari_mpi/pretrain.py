@@ -27,7 +27,7 @@ from napari_mpi.files import FileError, list_images, read_image
 from napari_mpi.intensity import Scaling
 from napari_mpi.masking import masked_mse, random_mask
 from napari_mpi.network import Hourglass
-from napari_mpi.synthetic import fluorescence_image
+from napari_mpi.synthetic import add_random_noise, fluorescence_image
 from napari_mpi.weights import (
     Weights,
     WeightsError,
@@ -177,21 +177,24 @@ def iter_pretrain(
                 config.learning_rate, config.final_learning_rate, progress
             )
             optimizer.param_groups[0]["lr"] = learning_rate
-            batch, ratios = crops.draw(state.step)
-            target = torch.from_numpy(batch).to(
-                torch_device, memory_format=torch.channels_last
+            *images, ratios = crops.draw(state.step)
+            noisy, target = (
+                torch.from_numpy(batch).to(
+                    torch_device, memory_format=torch.channels_last
+                )
+                for batch in images
             )  # (B, C, H, W)
             # Seeding by step makes a resumed run draw what the whole run would have.
             generator.manual_seed(config.seed * 1_000_003 + state.step)
             mask = random_mask(
-                (len(batch), network.mask_channels, *batch.shape[-2:]),
+                (len(target), network.mask_channels, *target.shape[-2:]),
                 torch.from_numpy(ratios).to(torch_device),
                 generator,
             )
             if network.mask_channels > 1:
                 mask = _one_mask_for_gray(mask, target)
             with torch.autocast(torch_device.type, torch.bfloat16, enabled=bfloat16):
-                prediction = network(target * mask, mask)
+                prediction = network(noisy * mask, mask)
             loss = masked_mse(prediction.float(), target, mask)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -297,15 +300,25 @@ class _Crops:
             "synthetic_share": self._config.synthetic_share,
         }
 
-    def draw(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return crops (B, C, H, W) within 0 to 1, and mask ratios (B, 1, 1, 1)."""
+    def draw(
+        self, step: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return crops to see and to aim at (B, C, H, W), and mask ratios (B, 1, 1, 1).
+
+        Clean values lie within 0 to 1.
+        """
         rng = np.random.default_rng([self._config.seed, step])
-        batch = np.stack(
-            [self._crop(rng, step) for _ in range(self._config.batch_size)]
-        )
+        pairs = []
+        for _ in range(self._config.batch_size):
+            clean = self._crop(rng, step)
+            if rng.random() < self._config.noise_share:
+                pairs.append(add_random_noise(clean, rng))
+            else:
+                pairs.append((clean, clean))
         low, high = self._config.mask_ratio
-        ratios = rng.uniform(low, high, (len(batch), 1, 1, 1))
-        return batch, ratios.astype(np.float32)
+        ratios = rng.uniform(low, high, (len(pairs), 1, 1, 1))
+        noisy, clean = (np.stack(images) for images in zip(*pairs, strict=True))
+        return noisy, clean, ratios.astype(np.float32)
 
     def _crop(self, rng: np.random.Generator, step: int) -> NDArray[np.float32]:
         if rng.random() < self._config.synthetic_share or not self._corpus:

@@ -7,6 +7,7 @@ a point spread function. They serve masked pre-training, the demo and the tests.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-__all__ = ["add_camera_noise", "fluorescence_image", "fluorescence_stack"]
+__all__ = [
+    "add_camera_noise",
+    "add_random_noise",
+    "fluorescence_image",
+    "fluorescence_stack",
+]
 
 Image = NDArray[np.float32]
 
@@ -34,20 +40,30 @@ def fluorescence_image(shape: tuple[int, int], rng: np.random.Generator) -> Imag
     ndarray
         float32, values 0 to 1, the brightest structure at 1.
     """
-    structures = (_filaments, _puncta, _nuclei, _membranes)
-    n_kinds = rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])
+    structures = (_filaments, _fibres, _puncta, _worms, _nuclei, _cells, _membranes)
+    n_kinds = rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])
     image = np.zeros(shape, np.float32)
     for index in rng.choice(len(structures), n_kinds, replace=False):
         layer = structures[index](shape, rng)
+        # No two places of a specimen take up the same amount of dye.
+        uneven = np.exp(rng.uniform(0, 1.2) * _fractal_field(shape, rng))
+        layer = layer * uneven.astype(np.float32)
+        if rng.random() < 0.4:  # some of it lies out of focus
+            behind = np.roll(layer, rng.integers(0, min(shape), 2), axis=(0, 1))
+            layer = layer + np.float32(rng.uniform(0.3, 1.5)) * (
+                ndimage.gaussian_filter(behind, float(rng.uniform(1.5, 5)))
+            )
         image += layer * np.float32(rng.uniform(0.3, 1.0))
-    psf_sigma = float(rng.uniform(0.5, 2.2))
+    psf_sigma = float(math.exp(rng.uniform(math.log(0.35), math.log(2.2))))
     image = ndimage.gaussian_filter(image, psf_sigma, mode="reflect")
     if rng.random() < 0.6:
         haze = ndimage.gaussian_filter(image, float(rng.uniform(6, 25)))
         image = image + haze * np.float32(rng.uniform(0.2, 1.2))
     background = rng.uniform(0, 0.15) * (0.5 + 0.5 * _smooth_field(shape, rng, 60))
     image = image / max(float(image.max()), 1e-6) + background
-    result: Image = (image / max(float(image.max()), 1e-6)).astype(np.float32)
+    # A few bright specks must not leave all the rest in the dark.
+    brightest = max(float(np.percentile(image, 99.95)), 1e-6)
+    result: Image = np.minimum(image / brightest, 1).astype(np.float32)
     return result
 
 
@@ -121,6 +137,55 @@ def add_camera_noise(
     return noisy, (electrons * gain + offset).astype(np.float32)
 
 
+def add_random_noise(clean: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+    """Add noise of a random kind and strength, for training.
+
+    The noise is photon noise, read noise or both; in a third of the draws neighbouring
+    pixels or the pixels of a row share it, as after resampling or a slow detector.
+
+    Parameters
+    ----------
+    clean : ndarray
+        float32, shape (C, H, W), values 0 to 1.
+    rng : numpy.random.Generator
+        Source of the randomness.
+
+    Returns
+    -------
+    noisy, clean : ndarray
+        float32. Where noise leaves the range 0 to 1, both are squeezed into it alike,
+        as percentile scaling does to a noisy image.
+    """
+    gain = math.exp(rng.uniform(math.log(3e-4), math.log(0.2)))
+    read = math.exp(rng.uniform(math.log(3e-3), math.log(0.2)))
+    kind = rng.random()
+    gain = 0.0 if kind < 0.3 else gain
+    read = 0.0 if kind > 0.7 else read
+    if rng.random() < 0.35:
+        white = rng.standard_normal(clean.shape, np.float32)
+        sigma = np.exp(rng.uniform(math.log(0.3), math.log(1.6), 2))
+        if rng.random() < 0.4:
+            sigma[:] = sigma[0]
+        elif rng.random() < 0.4:
+            sigma[0] = 0
+        shared = ndimage.gaussian_filter(white, (0, *sigma), mode="wrap")
+        shared /= shared.std()
+        noise = np.sqrt(gain * clean + read**2) * shared
+    else:
+        noise = read * rng.standard_normal(clean.shape, np.float32)
+        if gain > 0:
+            noise = noise + (rng.poisson(clean / gain) * gain - clean)
+    noisy = clean + noise
+    low, high = np.percentile(noisy, (0.2, 99.8))
+    low, high = min(low, 0.03), max(high, 0.97)
+    squeeze = np.float32(0.94 / (high - low))
+    noisy, clean = (
+        ((image - np.float32(low)) * squeeze + np.float32(0.03)).astype(np.float32)
+        for image in (noisy, clean)
+    )
+    return noisy, clean
+
+
 def _smooth_field(
     shape: tuple[int, int], rng: np.random.Generator, scale: float
 ) -> Image:
@@ -134,6 +199,19 @@ def _smooth_field(
     fine = fine[: shape[0], : shape[1]]
     low, high = fine.min(), fine.max()
     result: Image = ((fine - low) / max(high - low, 1e-9)).astype(np.float32)
+    return result
+
+
+def _fractal_field(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    """Draw texture with features of all sizes, of mean 0 and standard deviation 1."""
+    frequency = np.hypot(
+        np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None]
+    )
+    slope = rng.uniform(0.8, 1.8)
+    amplitude = 1 / np.maximum(frequency, 1 / max(shape)) ** slope
+    white = np.fft.rfft2(rng.standard_normal(shape, np.float32))
+    field = np.fft.irfft2(white * amplitude, shape)
+    result: Image = ((field - field.mean()) / field.std()).astype(np.float32)
     return result
 
 
@@ -157,6 +235,63 @@ def _filaments(shape: tuple[int, int], rng: np.random.Generator) -> Image:
     _splat(image, path_y.ravel(), path_x.ravel(), brightness.ravel())
     if rng.random() < 0.5:  # bundles are thicker than single filaments
         image = ndimage.gaussian_filter(image, float(rng.uniform(0.5, 1.5)))
+    return _normalised(image)
+
+
+def _fibres(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    """Dense fibres that follow a slowly turning direction, as stress fibres do."""
+    direction = rng.uniform(0, np.pi) + rng.uniform(0.2, 1.5) * _smooth_field(
+        shape, rng, rng.uniform(40, 120)
+    )
+    image = rng.gamma(0.3, 1.0, shape).astype(np.float32)
+    rows, columns = np.indices(shape, np.float32)
+    # Smearing the points along the direction, each time twice as far, draws lines.
+    for reach in 0.7 * 2.0 ** np.arange(rng.integers(3, 7)):
+        dy, dx = reach * np.sin(direction), reach * np.cos(direction)
+        forth, back = (
+            ndimage.map_coordinates(
+                image, [rows + sign * dy, columns + sign * dx], order=1, mode="reflect"
+            )
+            for sign in (1, -1)
+        )
+        image = (image + forth + back) / 3
+    image = np.maximum(image - np.float32(np.quantile(image, rng.uniform(0, 0.7))), 0)
+    return _normalised(image)
+
+
+def _worms(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    """Short bent tubes, hollow at times, as mitochondria are."""
+    n_worms = max(3, int(rng.uniform(1, 8) * np.prod(shape) / 2500))
+    length = int(rng.uniform(8, 40))  # half pixels
+    centre = rng.uniform(0, 1, 2) * np.asarray(shape)
+    spread = rng.uniform(0.2, 1.0) * max(shape)
+    start = centre + rng.normal(0, spread, (n_worms, 2))
+    turns = rng.normal(0, rng.uniform(0.05, 0.3), (length, n_worms))
+    angles = rng.uniform(0, 2 * np.pi, n_worms) + np.cumsum(turns, axis=0)
+    path_y = start[:, 0] + 0.5 * np.cumsum(np.sin(angles), axis=0)
+    path_x = start[:, 1] + 0.5 * np.cumsum(np.cos(angles), axis=0)
+    weight = np.broadcast_to(rng.gamma(4, 1 / 4, n_worms), path_y.shape)
+    thin = np.zeros(shape, np.float32)
+    _splat(thin, path_y.ravel(), path_x.ravel(), weight.ravel())
+    radius = float(rng.uniform(0.7, 3))
+    image = ndimage.gaussian_filter(thin, radius)
+    if rng.random() < 0.3:
+        image = np.maximum(image - 0.35 * ndimage.gaussian_filter(thin, radius / 2), 0)
+    return _normalised(image)
+
+
+def _cells(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    """Cell bodies with a border, grainy cytoplasm, dark holes and a nucleus."""
+    size = rng.uniform(30, 120)
+    field = _smooth_field(shape, rng, size) + 0.08 * _smooth_field(shape, rng, size / 4)
+    level = float(np.quantile(field, rng.uniform(0.1, 0.7)))
+    steepness = rng.uniform(20, 200)
+    inside = 1 / (1 + np.exp(np.clip(-(field - level) * steepness, -50, 50)))
+    grain = np.exp(rng.uniform(0.1, 0.7) * _fractal_field(shape, rng))
+    image = inside * grain
+    if rng.random() < 0.5:
+        image = image * (1 - rng.uniform(0.3, 1) * np.minimum(_puncta(shape, rng), 1))
+    image += rng.uniform(0, 1) * inside * _nuclei(shape, rng)
     return _normalised(image)
 
 

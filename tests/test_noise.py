@@ -1,0 +1,111 @@
+"""The noise estimate, on images whose noise is known."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_mpi.noise import estimate_noise
+from napari_mpi.synthetic import fluorescence_image
+
+
+@pytest.fixture
+def clean():
+    """Return a fluorescence image with a dark background, in camera counts."""
+    image = fluorescence_image((384, 384), np.random.default_rng(24))
+    return 100 + 1000 * image.astype(float)
+
+
+def white(rng, image):
+    return rng.standard_normal(image.shape)
+
+
+def test_independent_noise_is_measured(clean, rng):
+    estimate = estimate_noise(clean + 30 * white(rng, clean))
+    assert estimate.rms == pytest.approx(30, rel=0.12)
+    assert estimate.read_noise == pytest.approx(30, rel=0.12)
+    assert estimate.offset == pytest.approx(clean.min(), abs=15)
+    assert np.abs(estimate.correlation).max() < 0.15
+    assert max(estimate.stripes) < 0.03
+
+
+@pytest.mark.parametrize("psf_sigma", [0.5, 0.8, 1.1])
+def test_correlation_follows_the_width_of_the_blur(psf_sigma, clean, rng):
+    noise = ndimage.gaussian_filter(white(rng, clean), psf_sigma, mode="wrap")
+    noise *= 60 / noise.std()
+    estimate = estimate_noise(clean + noise)
+    true = [(noise * np.roll(noise, 1, axis)).mean() / 3600 for axis in (0, 1)]
+    assert estimate.correlation == pytest.approx(true, abs=0.1)
+    # A wide blur looks like structure in part.
+    assert 0.65 * 60 < estimate.rms < 1.15 * 60
+
+
+def test_the_two_axes_are_told_apart(clean, rng):
+    noise = ndimage.gaussian_filter1d(white(rng, clean), 0.9, axis=1, mode="wrap")
+    along_y, along_x = estimate_noise(clean + 60 * noise / noise.std()).correlation
+    assert abs(along_y) < 0.08
+    assert along_x > 0.6
+
+
+@pytest.mark.parametrize("gain", [10.0, 40.0])
+def test_photon_noise_gives_its_gain(gain, clean, rng):
+    photons = rng.poisson((clean - 100) / gain)
+    estimate = estimate_noise(100 + gain * photons + 5 * white(rng, clean))
+    assert estimate.gain == pytest.approx(gain, rel=0.15)
+    true = np.sqrt(gain * (clean - 100).mean() + 25)
+    assert estimate.rms == pytest.approx(true, rel=0.12)
+    np.testing.assert_allclose(
+        estimate.variance(np.array([600.0])), gain * 500 + 25, rtol=0.25
+    )
+
+
+def test_stripes_are_told_from_independent_noise(clean, rng):
+    rows = 30 * rng.standard_normal((len(clean), 1))
+    striped = estimate_noise(clean + rows + 30 * white(rng, clean))
+    assert striped.stripes[0] == pytest.approx(0.5, abs=0.2)
+    assert striped.stripes[1] < 0.03
+    turned = estimate_noise((clean + rows + 30 * white(rng, clean)).T)
+    assert turned.stripes[1] == pytest.approx(0.5, abs=0.2)
+
+
+def test_a_clean_image_has_little_noise(clean):
+    assert estimate_noise(clean).relative < 0.02
+
+
+def test_quantisation_and_saturation_are_seen(clean, rng):
+    camera = np.rint(clean / 16) * 16
+    estimate = estimate_noise(np.minimum(camera + 16 * rng.integers(-2, 3), 800))
+    assert estimate.step == 16
+    assert estimate.saturated == pytest.approx((camera >= 800).mean(), abs=0.05)
+    assert estimate_noise(clean + white(rng, clean)).saturated == 0
+
+
+def test_the_units_do_not_matter(clean, rng):
+    noisy = clean + 30 * white(rng, clean)
+    one, other = estimate_noise(noisy), estimate_noise(1e-6 * noisy - 3)
+    assert other.rms == pytest.approx(1e-6 * one.rms, rel=1e-3)
+    assert other.relative == pytest.approx(one.relative, rel=1e-3)
+    assert other.correlation == pytest.approx(one.correlation, abs=1e-3)
+
+
+def test_a_stack_is_one_image(clean, rng):
+    stack = clean + 30 * rng.standard_normal((20, *clean.shape))
+    assert estimate_noise(stack).rms == pytest.approx(30, rel=0.12)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 400), (3, 17, 19)])
+def test_small_images_have_an_estimate(shape, rng):
+    estimate = estimate_noise(100 + 5 * rng.standard_normal(shape))
+    assert estimate.rms == pytest.approx(5, rel=0.5)
+
+
+@pytest.mark.parametrize("image", [np.zeros((64, 64)), np.eye(64, dtype=np.uint8)])
+def test_images_without_noise_do_no_harm(image):
+    estimate = estimate_noise(image)
+    assert np.isfinite([estimate.rms, estimate.gain, *estimate.correlation]).all()
+    assert estimate.relative < 0.2
+
+
+def test_the_image_is_not_changed(clean):
+    before = clean.copy()
+    estimate_noise(clean)
+    np.testing.assert_array_equal(clean, before)
