@@ -37,8 +37,10 @@ _NOISE_LABELS = {
     "correlated": "shared by neighbours",
     "strongly-correlated": "blurred, in patches",
 }
+_MEASURED = "measured"
 _FROM_FILE = "from file…"
 _KEEP = "keep"
+_ADVANCED = ("n_iter", "mask_ratio", "averaging", "pixel_shuffle", "scaling")
 # The panel follows a fast run at this interval in seconds, not at each iteration.
 _REFRESH = 0.1
 
@@ -92,15 +94,19 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.preset = ComboBox(
             label="preset",
             choices=list(PRESETS),
-            value="paper-fast",
-            tooltip="How long to work on each plane: 'paper' takes five times as long "
-            "as 'paper-fast'.",
+            value="auto",
+            tooltip="'auto' measures the noise and chooses for itself; 'paper' and "
+            "'paper-fast' are the published settings.",
         )
         self.noise = ComboBox(
             label="noise",
-            choices=[(_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS],
-            value="independent",
-            tooltip="Whether neighbouring pixels share their noise. If fine grain "
+            choices=[
+                ("measured", _MEASURED),
+                *((_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS),
+            ],
+            value=_MEASURED,
+            tooltip="Whether neighbouring pixels share their noise; 'auto' measures "
+            "it. If fine grain "
             "remains, try 'shared by neighbours'; if detail is lost, 'pixel by pixel'.",
         )
         self.weights = ComboBox(
@@ -223,12 +229,13 @@ class DenoiseWidget(Container):  # type: ignore[misc]
 
     def _show_settings(self) -> None:
         """Show in the advanced settings what preset and noise kind stand for."""
-        config = fill_config(self.preset.value, self.noise.value)
-        self.n_iter.value = config.n_iter
-        self.mask_ratio.value = config.mask_ratio
-        self.averaging.value = config.averaging
-        self.pixel_shuffle.value = config.pixel_shuffle
-        self.scaling.value = config.scaling
+        config = fill_config(self.preset.value, self._noise_kind())
+        self._shown = {name: getattr(config, name) for name in _ADVANCED}
+        for name, value in self._shown.items():
+            getattr(self, name).value = value
+
+    def _noise_kind(self) -> str | None:
+        return None if self.noise.value == _MEASURED else self.noise.value
 
     def _show_weights_file(self) -> None:
         self.weights_file.visible = self.weights.value == _FROM_FILE
@@ -238,17 +245,19 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         weights: str | Path = self.weights.value
         if weights == _FROM_FILE:
             weights = self.weights_file.value
+        # What was left as shown is the preset's to choose, by the image at hand.
+        changed = {
+            name: getattr(self, name).value
+            for name, shown in self._shown.items()
+            if getattr(self, name).value != shown
+        }
         return {
             "preset": self.preset.value,
-            "noise": self.noise.value,
+            "noise": self._noise_kind(),
             "weights": weights,
             "device": self.device.value,
             "seed": self.seed.value,
-            "n_iter": self.n_iter.value,
-            "mask_ratio": self.mask_ratio.value,
-            "averaging": self.averaging.value,
-            "pixel_shuffle": self.pixel_shuffle.value,
-            "scaling": self.scaling.value,
+            **changed,
         }
 
     @property
@@ -324,7 +333,8 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         report = result.report
         if report["complete"]:
             self.progress.value = 1000
-            self.status.value = f"Done in {_duration(report['seconds'])}."
+            done = f"Done in {_duration(report['seconds'])}."
+            self.status.value = f"{done} {report['choice'] or ''}".strip()
         else:
             self.status.value = (
                 f"Stopped after {report['iterations']} iterations; "

@@ -80,6 +80,21 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="show versions, devices and weights")
     info.set_defaults(run=_info)
 
+    weights = commands.add_parser("weights", help="list, download or import weights")
+    actions = weights.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser(
+        "list", help="what is here, and what can be fetched"
+    ).set_defaults(run=_weights_list)
+    download = actions.add_parser("download", help="fetch weights by name")
+    download.set_defaults(run=_weights_download)
+    download.add_argument("name", metavar="NAME")
+    importing = actions.add_parser("import", help="add a weights file of your own")
+    importing.set_defaults(run=_weights_import)
+    importing.add_argument("file", type=Path, metavar="FILE")
+    facts = actions.add_parser("info", help="show what is known of some weights")
+    facts.set_defaults(run=_weights_info)
+    facts.add_argument("name", nargs="?", default="universal", metavar="NAME|FILE")
+
     pretrain = commands.add_parser(
         "pretrain", help="train weights on your own clean images"
     )
@@ -112,11 +127,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_fill_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=PRESETS, default="paper-fast")
+    parser.add_argument("--preset", choices=PRESETS, default="auto")
     parser.add_argument(
-        "--noise", choices=NOISE_KINDS, default="independent",
-        help="independent from pixel to pixel (photon noise, the default), "
-        "correlated, or strongly-correlated",
+        "--noise", choices=NOISE_KINDS,
+        help="independent from pixel to pixel (photon noise), correlated, or "
+        "strongly-correlated; without it, 'auto' measures the noise",
     )  # fmt: skip
     parser.add_argument(
         "--weights", default="universal", help="bundled name, .safetensors or .pth file"
@@ -356,6 +371,51 @@ def _info(args: argparse.Namespace) -> int:
             f"{weights.card.get('steps', '?')} training steps, "
             f"sha256 {weights.sha256[:12]}"
         )
+    return 0
+
+
+def _weights_list(args: argparse.Namespace) -> int:
+    from napari_mpi.weights import BUNDLED, weights_folder
+    from napari_mpi.weights_library import ONLINE, installed_weights
+
+    installed = installed_weights()
+    for name in BUNDLED:
+        print(f"{name:<22} bundled")
+    for name, path in installed.items():
+        print(f"{name:<22} {path}")
+    for name in ONLINE.keys() - installed.keys():
+        online = ONLINE[name]
+        print(f"{name:<22} online: {online.description} ({online.licence})")
+    print(f"Weights of your own are kept in {weights_folder()}.")
+    return 0
+
+
+def _weights_download(args: argparse.Namespace) -> int:
+    from napari_mpi.weights_library import ONLINE, download_weights
+
+    path = download_weights(args.name)
+    _say(f"terms of use: {ONLINE[args.name].licence}")
+    print(path)
+    return 0
+
+
+def _weights_import(args: argparse.Namespace) -> int:
+    from napari_mpi.weights_library import import_weights
+
+    print(import_weights(args.file))
+    return 0
+
+
+def _weights_info(args: argparse.Namespace) -> int:
+    from napari_mpi.weights import load_weights
+
+    weights = load_weights(args.name)
+    print(f"name       {weights.name}")
+    print(f"sha256     {weights.sha256}")
+    print(f"image      {weights.image_channels} channels")
+    print(f"mask       {weights.mask_channels} channels")
+    for key, value in weights.card.items():
+        print(f"{key:<10} {value}")
     return 0
 
 

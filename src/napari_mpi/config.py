@@ -58,6 +58,15 @@ class FillConfig:
         noise that neighbouring pixels share. 1 leaves the plane whole.
     averaging : float
         Weight β of the past in the running average of predictions, 0 to below 1.
+    bias_corrected : bool
+        Average predictions only. Without it the noisy image is the average's first
+        value, as in the paper, and stays in it for about 1 / (1 - β) updates.
+    own_pixel : bool
+        Combine the prediction, which is blind to a pixel's own noisy value, with that
+        value. It is meant for noise that is independent from pixel to pixel.
+    early_stopping : bool
+        Keep a share of the pixels out of the training, and end a plane when the
+        estimate no longer comes closer to them; `n_iter` is the most then.
     learning_rate : float
         Step size of Adam.
     scaling : {"range", "percentile", "none"}
@@ -72,6 +81,9 @@ class FillConfig:
     mask_per_channel: bool = True
     pixel_shuffle: int = 1
     averaging: float = 0.9
+    bias_corrected: bool = False
+    own_pixel: bool = False
+    early_stopping: bool = False
     learning_rate: float = 2e-3
     scaling: ScalingMode = "range"
     precision: Precision = "float32"
@@ -96,10 +108,24 @@ class FillConfig:
 
 
 PRESETS: dict[str, FillConfig] = {
+    "auto": FillConfig(
+        n_iter=200,
+        mask_ratio=0.4,
+        averaging=0.97,
+        bias_corrected=True,
+        own_pixel=True,
+        early_stopping=True,
+        scaling="percentile",
+    ),
     "paper": FillConfig(n_iter=1000, averaging=0.99),
     "paper-fast": FillConfig(n_iter=200, averaging=0.9),
 }
-"""Named settings: the paper's two, at full length and for speed."""
+"""Named settings.
+
+"auto" adapts to the noise that is found in the image; what stands here holds for
+independent noise. "paper" and "paper-fast" are the paper's, at full length and for
+speed.
+"""
 
 NOISE_KINDS: dict[str, dict[str, Any]] = {
     "independent": {
@@ -122,7 +148,7 @@ NOISE_KINDS: dict[str, dict[str, Any]] = {
 
 
 def fill_config(
-    preset: str | FillConfig = "paper-fast",
+    preset: str | FillConfig = "auto",
     noise: str | None = None,
     **overrides: Any,
 ) -> FillConfig:
@@ -158,6 +184,8 @@ def fill_config(
                 f"Unknown noise kind {noise!r}: choose one of {', '.join(NOISE_KINDS)}."
             )
         config = replace(config, **NOISE_KINDS[noise])
+        if noise != "independent":
+            config = replace(config, own_pixel=False, early_stopping=False)
     given = {key: value for key, value in overrides.items() if value is not None}
     return replace(config, **given)
 

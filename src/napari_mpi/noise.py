@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.linalg import toeplitz
 from scipy.optimize import nnls
 from scipy.stats import norm
 
-__all__ = ["NoiseEstimate", "estimate_noise"]
+__all__ = ["NoiseEstimate", "combine_with_input", "estimate_noise"]
 
 Array = NDArray[np.float64]
 
@@ -30,6 +31,9 @@ _N_BINS = 12
 _MAX_BLOCKS = 20_000
 _MAX_PLANES = 5
 _LAGS = range(4)
+# Noise of any correlation varies less than so much more over the larger blocks.
+_STRUCTURED = 5.0
+_SMOOTHING = 2.0  # pixels
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -121,6 +125,9 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
     coarse = _Blocks.of(sample, _CORRELATION_BLOCK, _CORRELATION_DEGREE)
     fine = _Blocks.of(sample, _VARIANCE_BLOCK, _VARIANCE_DEGREE)
     flattest = coarse.flattest(_fit_line(coarse, 1.0))
+    flattest_fine = fine.flattest(_fit_line(fine, 1.0))
+    if (flattest**2).mean() > _STRUCTURED * (flattest_fine**2).mean():
+        flattest = flattest_fine  # no large block is flat
     along_y = _autocorrelation(flattest, _LAGS)
     along_x = _autocorrelation(flattest.swapaxes(1, 2), _LAGS)
     # A block's polynomial also takes away noise, the more the longer it correlates.
@@ -138,6 +145,38 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
         saturated=float(counts[-1] / sample.size) if counts[-1] > 1 else 0.0,
         step=float(np.diff(values).min()) if len(values) > 1 else 0.0,
     )
+
+
+def combine_with_input(
+    noisy: NDArray[Any],
+    estimate: NDArray[Any],
+    spread: NDArray[Any],
+    noise: NoiseEstimate,
+) -> Array:
+    """Let each pixel's own noisy value correct a prediction that was blind to it.
+
+    Parameters
+    ----------
+    noisy, estimate : ndarray
+        The image and its prediction from other pixels, shape (C, Y, X), in the input's
+        units.
+    spread : ndarray
+        Variance of the prediction, of the same shape, in units squared.
+    noise : NoiseEstimate
+        The noise, which has to be independent from pixel to pixel.
+
+    Returns
+    -------
+    ndarray
+        The mean of both, each weighted by the inverse of its variance, float64.
+    """
+    # Neighbours are about as hard to predict; together they tell more reliably.
+    error = ndimage.gaussian_filter(
+        np.asarray(spread, np.float64), (0, _SMOOTHING, _SMOOTHING), mode="nearest"
+    )
+    weight = error / np.maximum(error + noise.variance(estimate), _TINY)
+    combined: Array = estimate + weight * (noisy - np.asarray(estimate, np.float64))
+    return combined
 
 
 @dataclass(frozen=True)
@@ -182,7 +221,7 @@ class _Blocks:
         variance = (rest**2).mean(axis=(1, 2))
         # A shift keeps an expected variance of 0 from dividing by nothing.
         excess = variance / (expected + 1e-9 * variance.max() + _TINY)
-        n_flat = max(min(20, len(excess)), len(excess) // 10)
+        n_flat = max(min(4, len(excess)), len(excess) // 10)
         return self.residual[np.argsort(excess)[:n_flat]]
 
 
@@ -236,7 +275,7 @@ def _autocorrelation(residual: Array, lags: range) -> Array:
 def _common(residual: Array) -> float:
     """Return the correlation along Y far beyond that of neighbours."""
     size = residual.shape[1]
-    far = _autocorrelation(residual, range(size // 2, size - 4))
+    far = _autocorrelation(residual, range(size // 2, size - 1))
     return max(float(far.mean()), 0.0)
 
 

@@ -14,10 +14,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import napari_mpi
+from napari_mpi.auto import Choice, choose
 from napari_mpi.config import FillConfig, fill_config
 from napari_mpi.devices import resolve_device
 from napari_mpi.fill import Fill
 from napari_mpi.intensity import Scaling, to_dtype
+from napari_mpi.noise import NoiseEstimate, combine_with_input, estimate_noise
 from napari_mpi.planes import PlaneGrid
 from napari_mpi.weights import Weights, load_weights
 
@@ -25,6 +27,7 @@ __all__ = ["Denoised", "Denoising", "Progress", "denoise", "iter_denoise"]
 
 # The intensity scaling of a stack is read from about this many of its values.
 _N_SAMPLES = 4_000_000
+_N_NOISE_PLANES = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Progress:
 def denoise(
     image: ArrayLike,
     *,
-    preset: str | FillConfig = "paper-fast",
+    preset: str | FillConfig = "auto",
     noise: str | None = None,
     weights: str | os.PathLike[str] | Weights = "universal",
     device: str = "auto",
@@ -93,9 +96,11 @@ def denoise(
         floating-point numbers, finite. Every other axis is taken plane by plane. It is
         not modified.
     preset : str or FillConfig
-        A name in `napari_mpi.PRESETS`, or your own settings.
+        A name in `napari_mpi.PRESETS`, or your own settings. "auto" measures the noise
+        and chooses for itself.
     noise : str, optional
-        "independent" (the presets' default), "correlated" or "strongly-correlated".
+        "independent", "correlated" or "strongly-correlated", if it is not to be
+        measured; presets other than "auto" take "independent".
     weights : str or path or Weights
         Bundled name or file.
     device : str
@@ -122,7 +127,8 @@ def denoise(
     Warns
     -----
     UserWarning
-        If the image is constant; it is returned as it is.
+        If the image is constant, or if "auto" finds nothing to remove; it is returned
+        as it is.
 
     Examples
     --------
@@ -151,7 +157,7 @@ def denoise(
 def iter_denoise(
     image: ArrayLike,
     *,
-    preset: str | FillConfig = "paper-fast",
+    preset: str | FillConfig = "auto",
     noise: str | None = None,
     weights: str | os.PathLike[str] | Weights = "universal",
     device: str = "auto",
@@ -180,18 +186,34 @@ def iter_denoise(
     >>> run.result().report["complete"]
     False
     """
-    config = fill_config(preset, noise, **settings)
+    fill_config(preset, noise, **settings)  # wrong settings end here
     if not hasattr(image, "shape") or not hasattr(image, "dtype"):
         image = np.asarray(image)
     grid = PlaneGrid.of(image, rgb)
-    # Names, for the record; the settings themselves are in the configuration.
-    names = {
-        "preset": preset if isinstance(preset, str) else "custom",
-        "noise": noise,
-    }
     return Denoising(
-        image, grid, config, load_weights(weights), resolve_device(device), seed, names
+        image,
+        grid,
+        _Request(preset, noise, settings),
+        load_weights(weights),
+        resolve_device(device),
+        seed,
     )
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The settings as they were asked for."""
+
+    preset: str | FillConfig
+    noise: str | None
+    settings: dict[str, Any]
+
+    def config(self, found: NoiseEstimate | None) -> tuple[FillConfig, Choice | None]:
+        """Return the settings in full, and what "auto" made of the noise."""
+        if self.preset != "auto" or self.noise is not None or found is None:
+            return fill_config(self.preset, self.noise, **self.settings), None
+        choice = choose(found)
+        return fill_config(choice.config, None, **self.settings), choice
 
 
 class Denoising:
@@ -204,21 +226,25 @@ class Denoising:
         self,
         image: Any,
         grid: PlaneGrid,
-        config: FillConfig,
+        request: _Request,
         weights: Weights,
         device: torch.device,
         seed: int,
-        names: dict[str, Any],
     ) -> None:
-        self._grid, self._config, self._weights = grid, config, weights
-        self._device, self._seed, self._names = device, seed, names
+        self._grid, self._request, self._weights = grid, request, weights
+        self._device, self._seed = device, seed
         self._source = image
         dtype = np.dtype(image.dtype)
         # Big-endian files are common in microscopy; torch wants the native order.
         self._dtype = dtype.newbyteorder("=")
         self._image = np.empty(grid.shape, self._dtype)
         self._noise_map = np.zeros(grid.shape, np.float32)
-        self._scaling = self._check_and_scale()
+        sample = self._check()
+        self._noise = None if self._constant else self._estimate_noise()
+        self._config, self._choice = request.config(self._noise)
+        self._unchanged = self._constant or (self._choice and self._choice.clean)
+        self._warn_if_unchanged()
+        self._scaling = Scaling.fit(sample, self._config.scaling)
         self._current: tuple[tuple[int, ...], Fill] | None = None
         self._n_done = 0
         self._iterations = 0
@@ -254,8 +280,8 @@ class Denoising:
             self._store(*self._current)
         return Denoised(self._image, self._noise_map, self._report())
 
-    def _check_and_scale(self) -> Scaling:
-        """Read every plane once: refuse bad pixels, and fit one scaling for all."""
+    def _check(self) -> NDArray[Any]:
+        """Read every plane once: refuse bad pixels, and return a sample of values."""
         per_plane = max(1, _N_SAMPLES // self._grid.n_planes)
         samples, n_bad, extremes = [], 0, []
         for index in self._grid.indices():
@@ -277,19 +303,33 @@ class Denoising:
                 "for instance with numpy.nan_to_num, or crop them away."
             )
         self._constant = bool(min(extremes) == max(extremes))
+        return np.concatenate(samples)
+
+    def _estimate_noise(self) -> NoiseEstimate:
+        """Look at a few planes that are spread evenly; colours count as planes."""
+        # Empty frames would only widen the range.
+        filled = [index for index in self._grid.indices() if np.ptp(self._image[index])]
+        chosen = np.linspace(0, len(filled) - 1, min(len(filled), _N_NOISE_PLANES))
+        planes = [self._image[filled[number]] for number in chosen.round().astype(int)]
+        return estimate_noise(
+            np.concatenate([self._grid.to_channels(plane) for plane in planes])
+        )
+
+    def _warn_if_unchanged(self) -> None:
         if self._constant:
-            warnings.warn(
-                "The image is constant, so there is nothing to denoise; it is returned "
-                "as it is.",
-                stacklevel=4,
-            )
-        return Scaling.fit(np.concatenate(samples), self._config.scaling)
+            reason = "The image is constant, so there is nothing to denoise"
+        elif self._choice is not None and self._choice.clean:
+            reason = self._choice.reason.removesuffix(".")
+        else:
+            return
+        warnings.warn(f"{reason}; it is returned as it is.", stacklevel=4)
 
     def _run(self) -> Generator[Progress, None, None]:
         grid, config = self._grid, self._config
         for number, index in enumerate(grid.indices()):
             plane = self._image[index]
-            if plane.min() == plane.max():  # an empty frame stays as it is
+            # An empty frame stays as it is.
+            if self._unchanged or plane.min() == plane.max():
                 self._n_done += 1
                 continue
             scaled = self._scaling.apply(grid.to_channels(plane))
@@ -313,15 +353,26 @@ class Denoising:
     def _store(self, index: tuple[int, ...], fill: Fill) -> None:
         noisy = np.asarray(self._source[index]).astype(self._dtype, copy=False)
         values = self._scaling.invert(fill.estimate.cpu().numpy())
+        if self._config.own_pixel and self._noise is not None:
+            values = combine_with_input(
+                self._grid.to_channels(noisy),
+                values,
+                fill.spread.cpu().numpy() * self._scaling.gain**2,
+                self._noise,
+            )
         channels = to_dtype(values, self._dtype)
         self._image[index] = self._grid.from_channels(channels, noisy)
         self._noise_map[index] = noisy.astype(np.float64) - self._image[index]
 
     def _report(self) -> dict[str, Any]:
+        preset = self._request.preset
         return {
             "napari_mpi": napari_mpi.__version__,
             "torch": torch.__version__,
-            **self._names,
+            "preset": preset if isinstance(preset, str) else "custom",
+            "noise": self._request.noise,
+            "choice": None if self._choice is None else self._choice.reason,
+            "noise_estimate": None if self._noise is None else asdict(self._noise),
             "config": asdict(self._config),
             "weights": self._weights.name,
             "weights_sha256": self._weights.sha256,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_save
 from torch import Tensor
@@ -21,16 +22,21 @@ from napari_mpi.network import N_LEVELS, Hourglass
 
 __all__ = [
     "BUNDLED",
+    "SUFFIXES",
     "Weights",
     "WeightsError",
     "load_weights",
     "read_tensors",
     "save_weights",
+    "weights_folder",
 ]
 
 _FOLDER = Path(__file__).parent / "weights"
 BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
 """Weights that ship with the package, by name."""
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+"""Endings of the files that weights come in."""
 
 _FORMAT = "napari-mpi-1"
 # A network of this kind has 3 MB of weights; far more than that is something else.
@@ -80,8 +86,9 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
     Parameters
     ----------
     source : str or path or Weights
-        A name in `BUNDLED` ("bundled" means the default one), a ``.safetensors``
-        file written by this package, or one of the MPI authors' ``.pth`` files.
+        A name in `BUNDLED` ("bundled" means the default one), the name of a file in
+        the weights folder, a ``.safetensors`` file written by this package, or one of
+        the MPI authors' ``.pth`` files.
 
     Raises
     ------
@@ -101,12 +108,7 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
     name = os.fspath(source)
     if name == "bundled":
         name = "universal"
-    path = BUNDLED.get(name, Path(name))
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"No weights named {name!r}: give one of {', '.join(BUNDLED)}, or the path "
-            "of a .safetensors or .pth file."
-        )
+    path = _find(name)
     label = name if name in BUNDLED else path.name
     size = path.stat().st_size
     if size > _MAX_BYTES:
@@ -117,11 +119,34 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.suffix == ".safetensors":
         state, card = _read_safetensors(path)
-    elif path.suffix in (".pth", ".pt"):
+    elif path.suffix in SUFFIXES:
         state, card = _read_official(path), {"origin": "official MPI weights"}
     else:
         raise WeightsError(f"{path}: expected a .safetensors, .pth or .pt file.")
     return _checked(state, label, sha256, card, path)
+
+
+def weights_folder() -> Path:
+    """Return the folder of downloaded and imported weights.
+
+    The environment variable ``NAPARI_MPI_WEIGHTS`` names another one, which a group
+    can share.
+    """
+    chosen = os.environ.get("NAPARI_MPI_WEIGHTS")
+    return Path(chosen) if chosen else user_data_path("napari-mpi", False) / "weights"
+
+
+def _find(name: str) -> Path:
+    inside = [weights_folder() / (name + suffix) for suffix in SUFFIXES]
+    # A name is no path: only the last step of one may be looked up in the folder.
+    candidates = inside if Path(name).name == name else []
+    for path in (BUNDLED.get(name, Path(name)), *candidates):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"No weights named {name!r}: give one of {', '.join(BUNDLED)}, the path of a "
+        ".safetensors or .pth file, or a name that 'napari-mpi weights list' shows."
+    )
 
 
 def save_weights(

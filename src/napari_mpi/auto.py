@@ -1,0 +1,102 @@
+"""The preset ``auto``: settings that follow from the noise of the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_mpi.config import PRESETS, FillConfig
+from napari_mpi.noise import NoiseEstimate
+
+__all__ = ["Choice", "choose"]
+
+# Below this correlation of neighbours, noise counts as independent; from the higher
+# one on, nothing that is near may be seen.
+_INDEPENDENT, _CORRELATED = 0.2, 0.5
+_CORRELATED_MASK_RATIO = 0.9
+# With correlated noise no held-out pixel tells when to stop: its noise can be guessed
+# from its neighbours. The structure is there early, the noise is learnt later.
+_CORRELATED_N_ITER = 75
+# Noise below these shares of the signal range is not worth the risk of removing it.
+# What looks weak and correlated is more likely to be structure.
+_CLEAN, _CLEAN_IF_CORRELATED = 0.02, 0.045
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for an image.
+
+    Attributes
+    ----------
+    config : FillConfig
+        The settings.
+    clean : bool
+        Whether there is nothing to remove.
+    reason : str
+        What was found and chosen, in one sentence for the user.
+    """
+
+    config: FillConfig
+    clean: bool
+    reason: str
+
+
+def choose(noise: NoiseEstimate) -> Choice:
+    """Choose settings by the noise.
+
+    Parameters
+    ----------
+    noise : NoiseEstimate
+        The noise of the image.
+
+    Notes
+    -----
+    The more of its noise a pixel shares with its neighbours, the fewer of them may be
+    seen when it is predicted (Chihaoui and Favaro, "Masked and Shuffled Blind Spot
+    Denoising", CVPR 2024); between independent and correlated noise the mask ratio is
+    interpolated.
+    """
+    correlation = max(noise.correlation)
+    share = f"{100 * noise.relative:.1f} % of the signal range"
+    independent = correlation < _INDEPENDENT
+    limit = _CLEAN if independent else _CLEAN_IF_CORRELATED
+    config = PRESETS["auto"]
+    if noise.relative < limit:
+        reason = (
+            f"There is nothing to remove: the noise is {share} at most, and what "
+            "little varies from pixel to pixel may be structure."
+        )
+        return Choice(config, True, reason)
+    if independent:
+        reason = (
+            f"The noise is independent from pixel to pixel ({share}{_growth(noise)}), "
+            f"so {100 * config.mask_ratio:.0f} % of the pixels are hidden at a time "
+            "until held-out pixels are predicted no better, and each prediction is "
+            "combined with the pixel's own value."
+        )
+        return Choice(config, False, reason)
+    towards = (correlation - _INDEPENDENT) / (_CORRELATED - _INDEPENDENT)
+    ratio = float(
+        np.interp(towards, [0, 1], [config.mask_ratio, _CORRELATED_MASK_RATIO])
+    )
+    config = replace(
+        config,
+        mask_ratio=round(ratio, 3),
+        mask_per_channel=False,
+        own_pixel=False,
+        early_stopping=False,
+        n_iter=_CORRELATED_N_ITER,
+    )
+    reason = (
+        f"Neighbouring pixels share their noise (correlation {correlation:.2f}; "
+        f"{share}{_growth(noise)}), so {100 * ratio:.0f} % of the pixels are hidden at "
+        f"a time, for {config.n_iter} iterations."
+    )
+    return Choice(config, False, reason)
+
+
+def _growth(noise: NoiseEstimate) -> str:
+    brightest = noise.offset + noise.signal_range
+    bright = float(noise.variance(np.asarray(brightest)))
+    return ", growing with the signal" if bright > 2 * noise.read_noise**2 else ""
