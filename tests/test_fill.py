@@ -152,3 +152,98 @@ def test_mirrored_borders_of_sub_images_are_hidden_together():
     # Column 17 is the mirror image of column 15: in odd sub-images they come last.
     assert torch.equal(visible[1, 0, :, -1], visible[1, 0, :, -2])
     assert torch.equal(mask[1, 0, :, -1], mask[1, 0, :, -2])
+
+
+def test_a_bias_corrected_average_is_free_of_the_noisy_start():
+    plane = a_plane(height=64, width=64)
+    settings = {"n_iter": 1, "mask_ratio": 0.5, "averaging": 0.9}
+    plain, _ = run(plane, a_network(), **settings)
+    corrected, _ = run(plane, a_network(), bias_corrected=True, **settings)
+    hidden = plain != plane
+    assert 0.3 < hidden.float().mean() < 0.7
+    # One prediction y: the paper's average is 0.9 x + 0.1 y, the corrected one is y.
+    expected = plane + (plain - plane) / 0.1
+    torch.testing.assert_close(corrected[hidden], expected[hidden], atol=1e-5, rtol=0)
+    assert torch.equal(corrected[~hidden], plane[~hidden])
+
+
+def test_the_spread_is_the_variance_of_the_predictions():
+    plane = a_plane(height=64, width=64)
+    # With a learning rate of next to nothing, all predictions come from one network.
+    fill = Fill(
+        plane,
+        a_network(),
+        FillConfig(
+            n_iter=60,
+            averaging=0.98,
+            bias_corrected=True,
+            mask_ratio=0.5,
+            learning_rate=1e-12,
+        ),
+        seed=1,
+        device=CPU,
+    )
+    list(fill)
+    network = a_network().to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(1)
+    values = []
+    with torch.no_grad():
+        for _ in range(60):
+            mask = (torch.rand((1, 1, 64, 64), generator=generator) >= 0.5).float()
+            predicted = network(mask * plane, mask)[0]
+            values.append(torch.where(mask[0] == 0, predicted, torch.nan))
+    predictions = torch.stack(values)
+    mean = predictions.nanmean(0)
+    variance = (predictions - mean).square().nanmean(0)
+    assert float((fill.spread.mean() / variance.mean()).log().abs()) < 0.2
+    together = torch.stack([fill.spread.flatten(), variance.flatten()])
+    assert torch.corrcoef(together)[0, 1] > 0.8
+
+
+def test_early_stopping_ends_over_fitting_at_the_best_estimate():
+    # Pure noise holds nothing to learn: every further step is over-fitting.
+    plane = torch.rand((1, 64, 64), generator=torch.Generator().manual_seed(0))
+    settings = {"n_iter": 300, "mask_ratio": 0.4, "bias_corrected": True}
+    estimate, steps = run(plane, a_network(), early_stopping=True, **settings)
+    assert len(steps) < 300
+    errors = [step.validation for step in steps]
+    assert errors.index(min(errors)) == len(steps) - 41
+    # The estimate is the one of that step, not of the last.
+    best, _ = run(
+        plane,
+        a_network(),
+        early_stopping=True,
+        **{**settings, "n_iter": len(steps) - 40},
+    )
+    torch.testing.assert_close(estimate, best)
+
+
+def test_held_out_pixels_are_never_trained_on():
+    plane = a_plane(height=64, width=64)
+    fill = Fill(
+        plane,
+        a_network(),
+        FillConfig(n_iter=4, early_stopping=True, bias_corrected=True),
+        seed=3,
+        device=CPU,
+    )
+    held_out = 1 - (torch.rand((1, 1, 64, 64), generator=_seeded(3)) >= 0.02).float()
+    first = [step.loss for step in fill]
+    changed = torch.where(held_out[0] == 1, torch.tensor(0.9), plane)
+    again = Fill(
+        changed,
+        a_network(),
+        FillConfig(n_iter=4, early_stopping=True, bias_corrected=True),
+        seed=3,
+        device=CPU,
+    )
+    assert [step.loss for step in again] == first
+
+
+def _seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_without_early_stopping_there_is_no_validation_error():
+    _, steps = run(a_plane(), a_network(), n_iter=2)
+    assert [step.validation for step in steps] == [None, None]

@@ -66,6 +66,7 @@ LAYERS = {
     "masking": set(),
     "noise": set(),
     "auto": {"noise"},
+    "verdict": {"noise"},
     "network": set(),
     "devices": set(),
     "image_data": set(),
@@ -83,6 +84,7 @@ LAYERS = {
         "intensity",
         "noise",
         "planes",
+        "verdict",
         "weights",
     },
     "pretrain": {

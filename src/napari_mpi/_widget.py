@@ -334,7 +334,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         if report["complete"]:
             self.progress.value = 1000
             done = f"Done in {_duration(report['seconds'])}."
-            self.status.value = f"{done} {report['choice'] or ''}".strip()
+            verdict = report["verdict"] or {"warnings": ()}
+            said = [done, *verdict["warnings"], report["choice"] or ""]
+            self.status.value = " ".join(said).strip()
         else:
             self.status.value = (
                 f"Stopped after {report['iterations']} iterations; "

@@ -182,6 +182,7 @@ def _denoise(args: argparse.Namespace) -> int:
             run = iter_denoise(image.data, rgb=image.rgb, **options)
             result = _finish(run, source.name)
             _write_result(target, image, result, args.noise_map)
+            _say_findings(source.name, result.report)
         except (ValueError, TypeError, OSError, MemoryError) as error:
             _say(f"error: {source}: {_reason(error)}")
             failed += 1
@@ -190,6 +191,13 @@ def _denoise(args: argparse.Namespace) -> int:
     if failed and len(targets) > 1:
         _say(f"{failed} of {len(targets)} inputs failed, see above.")
     return EXIT_FAILED if failed else 0
+
+
+def _say_findings(name: str, report: dict[str, Any]) -> None:
+    if report["choice"]:
+        _say(f"{name}: {report['choice']}")
+    for warning in (report["verdict"] or {"warnings": ()})["warnings"]:
+        _say(f"{name}: {warning}")
 
 
 def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:

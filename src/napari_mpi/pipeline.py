@@ -21,6 +21,7 @@ from napari_mpi.fill import Fill
 from napari_mpi.intensity import Scaling, to_dtype
 from napari_mpi.noise import NoiseEstimate, combine_with_input, estimate_noise
 from napari_mpi.planes import PlaneGrid
+from napari_mpi.verdict import Verdict, judge
 from napari_mpi.weights import Weights, load_weights
 
 __all__ = ["Denoised", "Denoising", "Progress", "denoise", "iter_denoise"]
@@ -278,7 +279,7 @@ class Denoising:
         """
         if self._current is not None:
             self._store(*self._current)
-        return Denoised(self._image, self._noise_map, self._report())
+        return Denoised(self._image, self._noise_map, self._report(self._judge()))
 
     def _check(self) -> NDArray[Any]:
         """Read every plane once: refuse bad pixels, and return a sample of values."""
@@ -309,11 +310,12 @@ class Denoising:
         """Look at a few planes that are spread evenly; colours count as planes."""
         # Empty frames would only widen the range.
         filled = [index for index in self._grid.indices() if np.ptp(self._image[index])]
-        chosen = np.linspace(0, len(filled) - 1, min(len(filled), _N_NOISE_PLANES))
-        planes = [self._image[filled[number]] for number in chosen.round().astype(int)]
-        return estimate_noise(
-            np.concatenate([self._grid.to_channels(plane) for plane in planes])
-        )
+        return estimate_noise(self._gather(self._image, _spread_evenly(filled)))
+
+    def _gather(self, array: Any, indices: list[tuple[int, ...]]) -> NDArray[Any]:
+        """Return planes of shape (N, Y, X); colours count as planes."""
+        planes = [np.asarray(array[index]) for index in indices]
+        return np.concatenate([self._grid.to_channels(plane) for plane in planes])
 
     def _warn_if_unchanged(self) -> None:
         if self._constant:
@@ -350,6 +352,15 @@ class Denoising:
             self._current = None
             self._n_done += 1
 
+    def _judge(self) -> Verdict | None:
+        """Look at a few finished planes; there is nothing to say before the first."""
+        done = [index for index in self._grid.indices() if self._noise_map[index].any()]
+        if not done or self._noise is None:
+            return None
+        chosen = _spread_evenly(done)
+        noisy = self._gather(self._source, chosen).astype(self._dtype, copy=False)
+        return judge(noisy, self._gather(self._image, chosen), self._noise)
+
     def _store(self, index: tuple[int, ...], fill: Fill) -> None:
         noisy = np.asarray(self._source[index]).astype(self._dtype, copy=False)
         values = self._scaling.invert(fill.estimate.cpu().numpy())
@@ -357,14 +368,14 @@ class Denoising:
             values = combine_with_input(
                 self._grid.to_channels(noisy),
                 values,
-                fill.spread.cpu().numpy() * self._scaling.gain**2,
+                fill.spread.cpu().double().numpy() * self._scaling.gain**2,
                 self._noise,
             )
         channels = to_dtype(values, self._dtype)
         self._image[index] = self._grid.from_channels(channels, noisy)
         self._noise_map[index] = noisy.astype(np.float64) - self._image[index]
 
-    def _report(self) -> dict[str, Any]:
+    def _report(self, verdict: Verdict | None) -> dict[str, Any]:
         preset = self._request.preset
         return {
             "napari_mpi": napari_mpi.__version__,
@@ -373,6 +384,7 @@ class Denoising:
             "noise": self._request.noise,
             "choice": None if self._choice is None else self._choice.reason,
             "noise_estimate": None if self._noise is None else asdict(self._noise),
+            "verdict": None if verdict is None else asdict(verdict),
             "config": asdict(self._config),
             "weights": self._weights.name,
             "weights_sha256": self._weights.sha256,
@@ -386,6 +398,12 @@ class Denoising:
             "complete": self._n_done == self._grid.n_planes,
             "seconds": round(self._seconds, 2),
         }
+
+
+def _spread_evenly(indices: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return the few planes that stand for all in an estimate of the noise."""
+    chosen = np.linspace(0, len(indices) - 1, min(len(indices), _N_NOISE_PLANES))
+    return [indices[number] for number in chosen.round().astype(int)]
 
 
 def _plane_seed(seed: int, plane: int) -> int:

@@ -193,13 +193,22 @@ def iter_pretrain(
             )
             if network.mask_channels > 1:
                 mask = _one_mask_for_gray(mask, target)
-            with torch.autocast(torch_device.type, torch.bfloat16, enabled=bfloat16):
-                prediction = network(noisy * mask, mask)
-            loss = masked_mse(prediction.float(), target, mask)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = 0.0
+            # One crop at a time: batch norm then has the statistics of one image, as it
+            # has when that image is filled.
+            for crop in range(len(target)):
+                one = slice(crop, crop + 1)
+                with torch.autocast(
+                    torch_device.type, torch.bfloat16, enabled=bfloat16
+                ):
+                    prediction = network(noisy[one] * mask[one], mask[one])
+                error = masked_mse(prediction.float(), target[one], mask[one])
+                error = error / len(target)
+                error.backward()  # type: ignore[no-untyped-call]
+                loss += float(error.detach())
             optimizer.step()
-            state.took(float(loss.detach()), time.monotonic() - started)
+            state.took(loss, time.monotonic() - started)
             if state.step - saved_at >= config.checkpoint_every:
                 state.save(checkpoint)
                 saved_at = state.step

@@ -1,0 +1,75 @@
+"""The verdict on the noise map, on results that are good and bad by construction."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_mpi.noise import estimate_noise
+from napari_mpi.synthetic import fluorescence_image
+from napari_mpi.verdict import judge
+
+
+@pytest.fixture(params=[5, 12, 24])
+def clean(request):
+    image = fluorescence_image((192, 192), np.random.default_rng(request.param))
+    return 100 + 1000 * image[np.newaxis].astype(float)
+
+
+@pytest.fixture(params=["gaussian", "photons", "blurred"])
+def noisy(request, clean, rng):
+    if request.param == "photons":
+        return 100 + 10 * rng.poisson((clean - 100) / 10) + 5 * rng.normal(size=(192,))
+    noise = rng.standard_normal(clean.shape)
+    if request.param == "blurred":
+        noise = ndimage.gaussian_filter(noise, (0, 0.7, 0.7))
+    return clean + 60 * noise / noise.std()
+
+
+def verdict(noisy, denoised):
+    return judge(noisy, denoised, estimate_noise(noisy))
+
+
+def test_the_truth_passes(noisy, clean):
+    result = verdict(noisy, clean)
+    assert result.warnings == ()
+    assert result.structure_removed < 0.1
+    assert result.noise_left < 0.15
+    assert abs(result.drift) < 0.05
+
+
+def test_over_smoothing_is_called_removed_structure(noisy):
+    smooth = ndimage.gaussian_filter(noisy, (0, 3, 3))
+    result = verdict(noisy, smooth)
+    assert any("Structure was removed" in warning for warning in result.warnings)
+    assert not any("Noise remains" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.4])
+def test_half_removed_noise_is_called_remaining(noisy, clean, share):
+    result = verdict(noisy, share * noisy + (1 - share) * clean)
+    assert any("Noise remains" in warning for warning in result.warnings)
+    assert not any("Structure was removed" in text for text in result.warnings)
+    assert result.noise_left == pytest.approx(share, abs=0.12)
+
+
+def test_a_drift_of_the_mean_is_told(noisy, clean):
+    result = verdict(noisy, clean + 0.2 * estimate_noise(noisy).rms)
+    assert any("mean intensity" in warning for warning in result.warnings)
+    assert result.drift == pytest.approx(-0.2, abs=0.05)
+
+
+def test_cut_off_pixels_are_counted(rng):
+    clean = np.full((1, 64, 64), 250.0)
+    noisy = np.clip(clean + rng.normal(0, 3, clean.shape), 0, 254).astype(np.uint8)
+    denoised = np.full_like(noisy, 250)
+    denoised[:, :16] = 255
+    result = verdict(noisy, denoised)
+    assert result.clipped == pytest.approx(0.25, abs=0.01)
+    assert any("cut off" in warning for warning in result.warnings)
+
+
+def test_an_unchanged_image_has_an_empty_noise_map(noisy):
+    result = verdict(noisy, noisy)
+    assert result.std == 0
+    assert result.structure_removed == 0
+    assert result.noise_left == pytest.approx(1)
