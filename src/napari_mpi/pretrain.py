@@ -12,6 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,7 @@ def iter_pretrain(
     bfloat16 = _prefers_bfloat16(torch_device)
 
     saved_at = state.step
+    workers = _Workers(network, bfloat16)
     try:
         while (progress := state.progress()) < 1:
             started = time.monotonic()
@@ -193,20 +195,7 @@ def iter_pretrain(
             )
             if network.mask_channels > 1:
                 mask = _one_mask_for_gray(mask, target)
-            optimizer.zero_grad(set_to_none=True)
-            loss = 0.0
-            # One crop at a time: batch norm then has the statistics of one image, as it
-            # has when that image is filled.
-            for crop in range(len(target)):
-                one = slice(crop, crop + 1)
-                with torch.autocast(
-                    torch_device.type, torch.bfloat16, enabled=bfloat16
-                ):
-                    prediction = network(noisy[one] * mask[one], mask[one])
-                error = masked_mse(prediction.float(), target[one], mask[one])
-                error = error / len(target)
-                error.backward()  # type: ignore[no-untyped-call]
-                loss += float(error.detach())
+            loss = workers.backward(noisy, target, mask)
             optimizer.step()
             state.took(loss, time.monotonic() - started)
             if state.step - saved_at >= config.checkpoint_every:
@@ -216,6 +205,7 @@ def iter_pretrain(
                 state.step, state.losses[-1], learning_rate, min(state.progress(), 1.0)
             )
     finally:
+        workers.close()
         if state.step > saved_at:
             state.save(checkpoint)
     card = {
@@ -288,6 +278,51 @@ class _Progress:
                 f"{path} is no checkpoint of this training ({error}). Give the .ckpt "
                 "file that an interrupted run left."
             ) from error
+
+
+class _Workers:
+    """Computes gradients crop by crop, on a CPU as many at a time as it has cores.
+
+    With one crop at a time, batch norm has the statistics of one image, as it has when
+    that image is filled. Small crops keep one core busy each, and no more.
+    """
+
+    def __init__(self, network: Hourglass, bfloat16: bool) -> None:
+        self._network, self._bfloat16 = network, bfloat16
+        self._parameters = list(network.parameters())
+        self._n_threads = torch.get_num_threads()
+        on_cpu = self._parameters[0].device.type == "cpu"
+        self._pool = ThreadPoolExecutor(
+            self._n_threads if on_cpu else 1,
+            initializer=torch.set_num_threads,
+            initargs=(1 if on_cpu else self._n_threads,),
+        )
+
+    def backward(self, noisy: Tensor, target: Tensor, mask: Tensor) -> float:
+        """Set every parameter's gradient for a batch (B, C, H, W), return the loss."""
+
+        def one(crop: int) -> tuple[float, tuple[Tensor, ...]]:
+            chosen = slice(crop, crop + 1)
+            with torch.autocast(
+                noisy.device.type, torch.bfloat16, enabled=self._bfloat16
+            ):
+                predicted = self._network(noisy[chosen] * mask[chosen], mask[chosen])
+            error = masked_mse(predicted.float(), target[chosen], mask[chosen])
+            error = error / len(target)
+            return float(error.detach()), torch.autograd.grad(error, self._parameters)
+
+        losses, gradients = zip(*self._pool.map(one, range(len(target))), strict=True)
+        for parameter, parts in zip(
+            self._parameters, zip(*gradients, strict=True), strict=True
+        ):
+            # Added in the order of the crops, whoever was done first.
+            parameter.grad = torch.stack(parts).sum(dim=0)
+        return float(sum(losses))
+
+    def close(self) -> None:
+        """End the threads and give torch its own back."""
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._n_threads)
 
 
 class _Crops:

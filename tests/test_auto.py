@@ -1,0 +1,108 @@
+"""What `auto` chooses for noise of each kind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_mpi import denoise
+from napari_mpi.auto import choose
+from napari_mpi.config import PRESETS
+from napari_mpi.noise import estimate_noise
+from napari_mpi.synthetic import fluorescence_image
+
+INDEPENDENT = estimate_noise(np.random.default_rng(0).normal(100, 9, (64, 64)))
+
+
+def with_noise(**values):
+    return replace(INDEPENDENT, signal_range=100.0, rms=10.0, **values)
+
+
+def test_independent_noise_is_combined_with_the_pixels_own_value():
+    choice = choose(with_noise(correlation=(0.02, 0.1)))
+    assert choice.config == PRESETS["auto"]
+    assert choice.config.own_pixel
+    assert choice.config.early_stopping
+    assert not choice.clean
+    assert "independent from pixel to pixel (10.0 %" in choice.reason
+
+
+def test_correlated_noise_hides_most_of_the_neighbours():
+    choice = choose(with_noise(correlation=(0.6, 0.55)))
+    assert choice.config.mask_ratio == 0.9
+    assert not choice.config.own_pixel
+    assert not choice.config.early_stopping
+    assert "share their noise (correlation 0.60" in choice.reason
+
+
+def test_between_the_two_the_mask_ratio_follows_the_correlation():
+    ratios = [
+        choose(with_noise(correlation=(0.0, value))).config.mask_ratio
+        for value in (0.1, 0.25, 0.3, 0.4, 0.5, 0.9)
+    ]
+    assert ratios == sorted(ratios)
+    assert ratios[0] < ratios[1] < ratios[3] < ratios[4] == ratios[5]
+
+
+@pytest.mark.parametrize(
+    ("rms", "correlation", "clean"),
+    [(1.5, 0.05, True), (2.5, 0.05, False), (4.0, 0.3, True), (5.0, 0.3, False)],
+)
+def test_what_is_too_weak_to_remove_is_left(rms, correlation, clean):
+    noise = replace(with_noise(correlation=(correlation, 0.0)), rms=rms)
+    choice = choose(noise)
+    assert choice.clean is clean
+    assert ("nothing to remove" in choice.reason) is clean
+
+
+@pytest.mark.parametrize(
+    ("bright", "said"), [(0.0, False), (2.0, True)], ids=["constant", "photons"]
+)
+def test_photon_noise_is_told(bright, said):
+    noise = with_noise(correlation=(0.0, 0.0), gain=bright, read_noise=1.0)
+    assert ("growing with the signal" in choose(noise).reason) is said
+
+
+@pytest.fixture
+def clean():
+    image = fluorescence_image((96, 96), np.random.default_rng(5))
+    return 100 + 1000 * image.astype(float)
+
+
+def test_a_clean_image_comes_back_unchanged_and_says_so(clean):
+    image = clean.round().astype(np.uint16)
+    with pytest.warns(UserWarning, match="nothing to remove"):
+        result = denoise(image)
+    assert np.array_equal(result.image, image)
+    assert not result.noise_map.any()
+    assert result.report["complete"]
+    assert result.report["iterations"] == 0
+
+
+def test_the_report_says_what_was_found_and_chosen(clean, rng):
+    noise = ndimage.gaussian_filter(rng.standard_normal(clean.shape), 1)
+    report = denoise(clean + 80 * noise / noise.std(), n_iter=2).report
+    assert report["preset"] == "auto"
+    assert "share their noise" in report["choice"]
+    assert report["config"]["mask_ratio"] > 0.7
+    assert report["config"]["n_iter"] == 2
+    assert report["noise_estimate"]["correlation"][0] > 0.4
+    assert report["verdict"]["expected_std"] > 0
+
+
+def test_a_noise_kind_that_is_given_is_not_measured(clean, rng):
+    noisy = clean + 80 * rng.standard_normal(clean.shape)
+    report = denoise(noisy, noise="correlated", n_iter=1).report
+    assert report["choice"] is None
+    assert report["config"]["mask_ratio"] == 0.85
+    assert not report["config"]["own_pixel"]
+
+
+def test_auto_removes_most_of_the_noise_and_keeps_the_mean(clean, rng):
+    noisy = 100 + 10.0 * rng.poisson((clean - 100) / 10) + rng.normal(0, 20, (96, 96))
+    result = denoise(noisy, n_iter=60)
+    before, after = (np.square(i - clean).mean() for i in (noisy, result.image))
+    assert after < before / 3
+    assert result.image.mean() == pytest.approx(noisy.mean(), rel=0.01)
+    assert result.report["verdict"]["noise_left"] < 0.3
