@@ -287,3 +287,43 @@ def test_a_checkpoint_of_another_network_is_refused(images, output, tmp_path):
     run(images, output, settings(steps=1), init=start)
     with pytest.raises(WeightsError, match="no checkpoint of this training"):
         run(images, output, settings(), resume=output.with_suffix(".ckpt"))
+
+
+def test_an_rgb_network_starts_as_the_gray_one_it_comes_from(images, output):
+    slow = settings(steps=1, learning_rate=1e-12, final_learning_rate=1e-12, rgb=True)
+    weights = pretrain(images, output, slow, init="universal", device="cpu")
+    assert (weights.image_channels, weights.mask_channels) == (3, 3)
+    gray, rgb = load_weights("universal").build(), weights.build()
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand((1, 1, 64, 64), generator=generator)
+    mask = (torch.rand((1, 1, 64, 64), generator=generator) > 0.4).float()
+    with torch.no_grad():
+        one = gray.train()(image * mask, mask)
+        three = mask.expand(-1, 3, -1, -1)
+        colour = rgb.train()((image * mask).expand(-1, 3, -1, -1), three)
+    torch.testing.assert_close(colour, one.expand_as(colour), atol=1e-4, rtol=0)
+
+
+def test_an_rgb_network_needs_gray_or_rgb_weights(tmp_path, images, output):
+    save_weights(tmp_path / "two.safetensors", Hourglass(2, 1))
+    with pytest.raises(WeightsError, match="gray or from RGB"):
+        run(images, output, settings(rgb=True), init=tmp_path / "two.safetensors")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_network_sees_noise_in_the_share_of_crops_that_is_asked_for(
+    tmp_path, output, monkeypatch, share
+):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    tifffile.imwrite(flat / "flat.tif", np.full((64, 64), 7, np.uint8))
+    visible_stds = []
+    forward = Hourglass.forward
+
+    def spy(self, visible, mask):
+        visible_stds.append(float(visible[mask == 1].std()))
+        return forward(self, visible, mask)
+
+    monkeypatch.setattr(Hourglass, "forward", spy)
+    run(flat, output, settings(noise_share=share))
+    assert all((std > 1e-4) is (share == 1) for std in visible_stds)

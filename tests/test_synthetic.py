@@ -3,6 +3,7 @@ import pytest
 
 from napari_mpi.synthetic import (
     add_camera_noise,
+    add_random_noise,
     fluorescence_image,
     fluorescence_stack,
 )
@@ -60,3 +61,33 @@ def test_the_clean_image_is_not_modified(rng):
     before = clean.copy()
     add_camera_noise(clean, rng)
     assert np.array_equal(clean, before)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_noise_stays_in_range_and_has_the_clean_image_as_its_mean(seed):
+    rng = np.random.default_rng(seed)
+    clean = fluorescence_image((96, 96), rng)[np.newaxis]
+    before = clean.copy()
+    noisy, target = add_random_noise(clean, rng)
+    assert np.array_equal(clean, before)
+    assert (noisy.dtype, target.dtype) == (np.float32, np.float32)
+    assert np.quantile(noisy, 0.002) >= 0.02
+    assert np.quantile(noisy, 0.998) <= 0.98
+    # The target is the clean image, squeezed as the noisy one was.
+    slope, offset = np.polyfit(clean.ravel(), target.ravel(), 1)
+    np.testing.assert_allclose(target, slope * clean + offset, atol=1e-5)
+    noise = noisy - target
+    assert abs(noise.mean()) < 0.1 * noise.std() + 1e-3
+
+
+def test_random_noise_is_of_different_kinds():
+    clean = np.full((1, 64, 64), 0.5, np.float32)
+    noises = []
+    for seed in range(40):
+        noisy, target = add_random_noise(clean, np.random.default_rng(seed))
+        noises.append((noisy - target)[0])
+    stds = [noise.std() for noise in noises]
+    assert max(stds) > 20 * min(stds)
+    shared = [np.corrcoef(n[:, 1:].ravel(), n[:, :-1].ravel())[0, 1] for n in noises]
+    assert sum(value > 0.2 for value in shared) >= 3
+    assert sum(abs(value) < 0.05 for value in shared) >= 20

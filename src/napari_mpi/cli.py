@@ -121,6 +121,13 @@ def _parser() -> argparse.ArgumentParser:
         "--synthetic", type=float, default=0.0, metavar="SHARE",
         help="share of procedural fluorescence images among the crops, 0 to 1",
     )  # fmt: skip
+    pretrain.add_argument(
+        "--noise", type=float, default=0.8, metavar="SHARE",
+        help="share of crops that get simulated noise, 0 to 1 (default 0.8)",
+    )  # fmt: skip
+    pretrain.add_argument(
+        "--rgb", action="store_true", help="train a network for RGB images"
+    )
     pretrain.add_argument("--seed", type=int, default=0)
     pretrain.add_argument("--device", default="auto")
     return parser
@@ -441,6 +448,8 @@ def _pretrain(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         synthetic_share=args.synthetic,
+        noise_share=args.noise,
+        rgb=args.rgb,
         seed=args.seed,
     )
     steps = iter_pretrain(

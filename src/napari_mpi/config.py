@@ -214,6 +214,8 @@ class PretrainConfig:
     noise_share : float
         Share of crops that the network sees with simulated noise, 0 to 1. The target
         stays as it was, so that the weights learn to look through noise.
+    rgb : bool
+        Train a network for RGB images that has a mask per channel.
     seed : int
         Seed of every random draw, 0 or above.
     checkpoint_every : int
@@ -229,6 +231,7 @@ class PretrainConfig:
     mask_ratio: tuple[float, float] = (0.3, 0.95)
     synthetic_share: float = 0.0
     noise_share: float = 0.8
+    rgb: bool = False
     seed: int = 0
     checkpoint_every: int = 500
 

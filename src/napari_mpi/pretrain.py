@@ -11,7 +11,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,7 +103,7 @@ def pretrain(
     config : PretrainConfig
         Length, crop size, schedule, seed.
     init : str or path or Weights, optional
-        Weights to start from; without it the start is random, for gray images.
+        Weights to start from; without it the start is random.
     resume : path, optional
         Checkpoint of an earlier run to carry on with.
     device : str
@@ -155,7 +155,7 @@ def iter_pretrain(
         raise FileNotFoundError(f"The folder {output.parent} does not exist.")
     torch_device = resolve_device(device)
     initial = None if init is None else load_weights(init)
-    network = _fresh(config.seed) if initial is None else initial.build()
+    network = _start(initial, config)
     corpus = _load_corpus(folders, config, network.image_channels)
     crops = _Crops(corpus, config, network.image_channels)
 
@@ -478,11 +478,33 @@ def _one_mask_for_gray(mask: Tensor, target: Tensor) -> Tensor:
     return torch.where(gray[:, None, None, None], mask[:, :1], mask)
 
 
-def _fresh(seed: int) -> Hourglass:
+def _start(initial: Weights | None, config: PretrainConfig) -> Hourglass:
     # The initialisation draws from torch's global generator; leave that as it was.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Hourglass(image_channels=1, mask_channels=1)
+        torch.manual_seed(config.seed)
+        network = Hourglass(3, 3) if config.rgb else Hourglass(1, 1)
+    if initial is None:
+        return network
+    if not config.rgb or initial.image_channels == 3:
+        return initial.build()
+    if initial.image_channels != 1:
+        raise WeightsError(
+            f"{initial.name} is for images of {initial.image_channels} channels: start "
+            "an RGB network from gray or from RGB weights."
+        )
+    network.load_state_dict(_for_rgb(initial.state))
+    return network
+
+
+def _for_rgb(gray: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Widen gray weights: all three channels do at first what the one did."""
+    state = dict(gray)
+    for key in ("levels.skip.conv.weight", "levels.down.0.conv.weight"):
+        image, mask = gray[key].chunk(2, dim=1)  # (64, 1, k, k) each
+        state[key] = torch.cat([image / 3] * 3 + [mask / 3] * 3, dim=1)
+    for key in ("head.weight", "head.bias"):
+        state[key] = torch.cat([gray[key]] * 3)
+    return state
 
 
 def _cosine(start: float, end: float, progress: float) -> float:
