@@ -45,6 +45,15 @@ def test_between_the_two_the_mask_ratio_follows_the_correlation():
     assert ratios[0] < ratios[1] < ratios[3] < ratios[4] == ratios[5]
 
 
+@pytest.mark.parametrize("lines", ["rows", "columns"])
+def test_striped_noise_hides_whole_lines(lines):
+    stripes = (0.4, 0.02) if lines == "rows" else (0.02, 0.4)
+    choice = choose(with_noise(correlation=(0.4, 0.05), stripes=stripes))
+    assert choice.config.mask_shape == lines
+    assert not choice.config.own_pixel
+    assert f"pixels of {lines} share 40 %" in choice.reason
+
+
 @pytest.mark.parametrize(
     ("rms", "correlation", "clean"),
     [(1.5, 0.05, True), (2.5, 0.05, False), (4.0, 0.3, True), (5.0, 0.3, False)],
@@ -106,3 +115,13 @@ def test_auto_removes_most_of_the_noise_and_keeps_the_mean(clean, rng):
     assert after < before / 3
     assert result.image.mean() == pytest.approx(noisy.mean(), rel=0.01)
     assert result.report["verdict"]["noise_left"] < 0.3
+
+
+def test_stripes_are_removed(clean, rng):
+    stripes = 60 * rng.standard_normal((96, 1))
+    noisy = clean + stripes + 60 * rng.standard_normal(clean.shape)
+    result = denoise(noisy, n_iter=40)
+    assert result.report["config"]["mask_shape"] == "rows"
+    # The lasting difference of a row from the truth is its stripe.
+    left = (result.image - clean).mean(axis=1).std()
+    assert left < 0.6 * (noisy - clean).mean(axis=1).std()

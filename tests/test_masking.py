@@ -71,3 +71,12 @@ def test_visible_pixels_have_no_gradient(rng):
     masked_mse(prediction, torch.zeros_like(prediction), mask).backward()
     assert prediction.grad is not None
     assert torch.equal(prediction.grad != 0, mask == 0)
+
+
+@pytest.mark.parametrize(("mask_shape", "axis"), [("rows", -1), ("columns", -2)])
+def test_lines_are_hidden_as_a_whole(mask_shape, axis):
+    generator = torch.Generator().manual_seed(0)
+    mask = random_mask((2, 1, 200, 200), 0.3, generator, mask_shape)
+    assert mask.shape == (2, 1, 200, 200)
+    assert (mask.amax(axis) == mask.amin(axis)).all()
+    assert 1 - float(mask.mean()) == pytest.approx(0.3, abs=0.07)

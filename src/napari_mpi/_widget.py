@@ -29,6 +29,7 @@ from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
 from napari_mpi.devices import available_devices
 from napari_mpi.pipeline import Denoised, Progress, iter_denoise
 from napari_mpi.weights import BUNDLED
+from napari_mpi.weights_library import installed_weights
 
 __all__ = ["DenoiseWidget"]
 
@@ -111,9 +112,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         )
         self.weights = ComboBox(
             label="weights",
-            choices=[*BUNDLED, _FROM_FILE],
-            tooltip="What the network has learnt before: the bundled weights, or your "
-            "own.",
+            choices=["bundled", *BUNDLED, *installed_weights(), _FROM_FILE],
+            tooltip="What the network has learnt before: the bundled weights that suit "
+            "the image, or your own.",
         )
         self.weights_file = FileEdit(
             label="file",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_mpi.config import PRESETS, FillConfig
+from napari_mpi.config import PRESETS, FillConfig, MaskShape
 from napari_mpi.noise import NoiseEstimate
 
 __all__ = ["Choice", "choose"]
@@ -15,6 +15,8 @@ __all__ = ["Choice", "choose"]
 # one on, nothing that is near may be seen.
 _INDEPENDENT, _CORRELATED = 0.2, 0.5
 _CORRELATED_MASK_RATIO = 0.9
+# Stripes that hold more of the noise's variance than this are worth a mask of lines.
+_STRIPED = 0.12
 # With correlated noise no held-out pixel tells when to stop: its noise can be guessed
 # from its neighbours. The structure is there early, the noise is learnt later.
 _CORRELATED_N_ITER = 75
@@ -68,12 +70,23 @@ def choose(noise: NoiseEstimate) -> Choice:
             "little varies from pixel to pixel may be structure."
         )
         return Choice(config, True, reason)
-    if independent:
+    if independent and max(noise.stripes) <= _STRIPED:
         reason = (
             f"The noise is independent from pixel to pixel ({share}{_growth(noise)}), "
             f"so {100 * config.mask_ratio:.0f} % of the pixels are hidden at a time "
             "until held-out pixels are predicted no better, and each prediction is "
             "combined with the pixel's own value."
+        )
+        return Choice(config, False, reason)
+    if max(noise.stripes) > _STRIPED:
+        rows = noise.stripes[0] >= noise.stripes[1]
+        lines: MaskShape = "rows" if rows else "columns"
+        config = replace(config, mask_shape=lines, own_pixel=False)
+        reason = (
+            f"The pixels of {lines} share {100 * max(noise.stripes):.0f} % of the "
+            f"noise ({share}{_growth(noise)}), so whole {lines} are hidden at a time, "
+            f"{100 * config.mask_ratio:.0f} % of them, until held-out {lines} are "
+            "predicted no better."
         )
         return Choice(config, False, reason)
     towards = (correlation - _INDEPENDENT) / (_CORRELATED - _INDEPENDENT)

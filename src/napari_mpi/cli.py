@@ -141,7 +141,10 @@ def _add_fill_options(parser: argparse.ArgumentParser) -> None:
         "strongly-correlated; without it, 'auto' measures the noise",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", default="universal", help="bundled name, .safetensors or .pth file"
+        "--weights",
+        default="bundled",
+        metavar="NAME|FILE",
+        help="a name that 'napari-mpi weights list' shows, .safetensors or .pth file",
     )
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--seed", type=int, default=0)
@@ -178,7 +181,8 @@ def _denoise(args: argparse.Namespace) -> int:
         if key not in ("weights", "device", "seed")
     }
     fill_config(**settings)
-    options["weights"] = load_weights(options["weights"])
+    if options["weights"] != "bundled":  # those depend on the image
+        options["weights"] = load_weights(options["weights"])
     resolve_device(args.device)
     targets = _targets(args.inputs, args.output)
     failed = 0

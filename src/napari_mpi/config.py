@@ -17,6 +17,7 @@ __all__ = [
 ]
 
 NoiseKind = Literal["independent", "correlated", "strongly-correlated"]
+MaskShape = Literal["pixels", "rows", "columns"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -50,6 +51,9 @@ class FillConfig:
         Iterations T per plane.
     mask_ratio : float
         Share p of pixels that are hidden in each iteration, between 0 and 1.
+    mask_shape : {"pixels", "rows", "columns"}
+        What is hidden as a whole. A row whose pixels share their noise has to be
+        hidden from end to end.
     mask_per_channel : bool
         Draw a mask for each colour channel. It takes effect for RGB images and a
         network that sees a mask per channel; gray images always have one mask.
@@ -78,6 +82,7 @@ class FillConfig:
 
     n_iter: int = 200
     mask_ratio: float = 0.3
+    mask_shape: MaskShape = "pixels"
     mask_per_channel: bool = True
     pixel_shuffle: int = 1
     averaging: float = 0.9
@@ -104,6 +109,7 @@ class FillConfig:
             )
         _require_positive(self, "learning_rate")
         _require_choice(self, "scaling", ("range", "percentile", "none"))
+        _require_choice(self, "mask_shape", ("pixels", "rows", "columns"))
         _require_choice(self, "precision", ("float32", "bfloat16"))
 
 

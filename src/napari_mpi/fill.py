@@ -99,7 +99,7 @@ class Fill:
         # A hidden value must not be there to read in an equal channel.
         per_channel = config.mask_per_channel and not bool((plane == plane[:1]).all())
         mask_channels = network.mask_channels if per_channel else 1
-        self._mask_shape = (len(images), mask_channels, *plane.shape[-2:])
+        self._mask_size = (len(images), mask_channels, *plane.shape[-2:])
         self._average = _Average.start(self._noisy, config.bias_corrected)
         self._best = self._average
 
@@ -129,8 +129,7 @@ class Fill:
         for step in range(1, config.n_iter + 1):
             # Drawn before the split, so that mirrored borders are hidden together.
             mask = _split(
-                random_mask(self._mask_shape, config.mask_ratio, self._generator),
-                config.pixel_shuffle,
+                self._draw(config.mask_ratio), config.pixel_shuffle
             )  # (B, mask channels or 1, h, w)
             trained = mask
             if held_out is not None:
@@ -165,8 +164,11 @@ class Fill:
 
     def _draw_held_out(self) -> Tensor:
         """Return a mask of shape (B, mask channels or 1, h, w), 1 where held out."""
-        visible = random_mask(self._mask_shape, _HELD_OUT, self._generator)
-        return 1 - _split(visible, self._config.pixel_shuffle)
+        return 1 - _split(self._draw(_HELD_OUT), self._config.pixel_shuffle)
+
+    def _draw(self, share: float) -> Tensor:
+        shape = self._config.mask_shape
+        return random_mask(self._mask_size, share, self._generator, shape)
 
     def _error_on(self, held_out: Tensor) -> float:
         # Noise that is independent of what the network saw adds a constant to this.

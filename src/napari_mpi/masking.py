@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,10 @@ __all__ = ["masked_mse", "random_mask"]
 
 
 def random_mask(
-    shape: tuple[int, ...], mask_ratio: float | Tensor, generator: torch.Generator
+    shape: tuple[int, ...],
+    mask_ratio: float | Tensor,
+    generator: torch.Generator,
+    mask_shape: Literal["pixels", "rows", "columns"] = "pixels",
 ) -> Tensor:
     """Draw a mask that hides each pixel independently with probability `mask_ratio`.
 
@@ -21,14 +26,22 @@ def random_mask(
         Share p of hidden pixels, or one share per image, shape (B, 1, 1, 1).
     generator : torch.Generator
         Source of the randomness; its device is the mask's.
+    mask_shape : {"pixels", "rows", "columns"}
+        What is hidden as a whole.
 
     Returns
     -------
     Tensor
         float32, 0 where hidden and 1 where visible.
     """
-    draw = torch.rand(shape, generator=generator, device=generator.device)
-    return (draw >= mask_ratio).to(torch.float32)
+    *leading, height, width = shape
+    drawn = {
+        "pixels": (height, width),
+        "rows": (height, 1),
+        "columns": (1, width),
+    }[mask_shape]
+    draw = torch.rand((*leading, *drawn), generator=generator, device=generator.device)
+    return (draw >= mask_ratio).to(torch.float32).expand(shape)
 
 
 def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

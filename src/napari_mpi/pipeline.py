@@ -82,7 +82,7 @@ def denoise(
     *,
     preset: str | FillConfig = "auto",
     noise: str | None = None,
-    weights: str | os.PathLike[str] | Weights = "universal",
+    weights: str | os.PathLike[str] | Weights = "bundled",
     device: str = "auto",
     rgb: bool = False,
     seed: int = 0,
@@ -103,7 +103,8 @@ def denoise(
         "independent", "correlated" or "strongly-correlated", if it is not to be
         measured; presets other than "auto" take "independent".
     weights : str or path or Weights
-        Bundled name or file.
+        Bundled or imported name, or a file; "bundled" takes the ones that suit gray or
+        RGB images.
     device : str
         "auto", "cpu", "cuda" or "mps".
     rgb : bool
@@ -160,7 +161,7 @@ def iter_denoise(
     *,
     preset: str | FillConfig = "auto",
     noise: str | None = None,
-    weights: str | os.PathLike[str] | Weights = "universal",
+    weights: str | os.PathLike[str] | Weights = "bundled",
     device: str = "auto",
     rgb: bool = False,
     seed: int = 0,
@@ -195,7 +196,7 @@ def iter_denoise(
         image,
         grid,
         _Request(preset, noise, settings),
-        load_weights(weights),
+        load_weights(weights, rgb=rgb),
         resolve_device(device),
         seed,
     )

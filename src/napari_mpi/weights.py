@@ -32,7 +32,9 @@ __all__ = [
 ]
 
 _FOLDER = Path(__file__).parent / "weights"
-BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
+BUNDLED: dict[str, Path] = {
+    name: _FOLDER / f"{name}.safetensors" for name in ("universal", "rgb")
+}
 """Weights that ship with the package, by name."""
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -80,15 +82,19 @@ class Weights:
         return network
 
 
-def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weights:
+def load_weights(
+    source: str | os.PathLike[str] | Weights = "bundled", *, rgb: bool = False
+) -> Weights:
     """Load weights by bundled name or from a file.
 
     Parameters
     ----------
     source : str or path or Weights
-        A name in `BUNDLED` ("bundled" means the default one), the name of a file in
-        the weights folder, a ``.safetensors`` file written by this package, or one of
-        the MPI authors' ``.pth`` files.
+        A name in `BUNDLED` ("bundled" means the one that suits the image), the name
+        of a file in the weights folder, a ``.safetensors`` file written by this
+        package, or one of the MPI authors' ``.pth`` files.
+    rgb : bool
+        Whether the image has RGB colours; it decides what "bundled" means.
 
     Raises
     ------
@@ -107,7 +113,7 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
         return source
     name = os.fspath(source)
     if name == "bundled":
-        name = "universal"
+        name = "rgb" if rgb else "universal"
     path = _find(name)
     label = name if name in BUNDLED else path.name
     size = path.stat().st_size
