@@ -30,7 +30,6 @@ def main() -> None:
     viewer.open_sample("napari-mpi", "synthetic")
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
     widget.image.value = viewer.layers["synthetic noisy"]
-    widget.noise.value = "independent"
     widget.n_iter.value = args.iterations
     viewer.dims.set_current_step(0, 0)
     viewer.reset_view()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_mpi.noise import estimate_noise
+from napari_mpi.noise import combine_with_input, estimate_noise
 from napari_mpi.synthetic import fluorescence_image
 
 
@@ -109,3 +109,22 @@ def test_the_image_is_not_changed(clean):
     before = clean.copy()
     estimate_noise(clean)
     np.testing.assert_array_equal(clean, before)
+
+
+def test_a_blind_prediction_is_corrected_where_it_is_unsure(clean, rng):
+    noisy = clean + 30 * white(rng, clean)
+    wrong = np.zeros_like(clean)
+    wrong[100:200, 100:200] = 40  # the prediction is off here, and scatters
+    spread = np.where(wrong > 0, 800.0, 0.0)
+    combined = combine_with_input(
+        noisy[np.newaxis],
+        (clean + wrong)[np.newaxis],
+        spread[np.newaxis],
+        estimate_noise(noisy),
+    )[0]
+    inside = np.s_[110:190, 110:190]
+    error = np.square(combined - clean)[inside].mean()
+    assert error < np.square(wrong)[inside].mean()
+    assert error < np.square(noisy - clean)[inside].mean()
+    # Where all predictions agree, the noisy value has no say.
+    np.testing.assert_allclose(combined[:80], clean[:80], atol=1e-6)

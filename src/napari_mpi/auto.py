@@ -13,13 +13,21 @@ __all__ = ["Choice", "choose"]
 
 # Below this correlation of neighbours, noise counts as independent; from the higher
 # one on, nothing that is near may be seen.
-_INDEPENDENT, _CORRELATED = 0.2, 0.5
-_CORRELATED_MASK_RATIO = 0.9
+_LOW, _HIGH = 0.2, 0.5
 # Stripes that hold more of the noise's variance than this are worth a mask of lines.
 _STRIPED = 0.12
 # With correlated noise no held-out pixel tells when to stop: its noise can be guessed
-# from its neighbours. The structure is there early, the noise is learnt later.
-_CORRELATED_N_ITER = 75
+# from its neighbours. The structure is there early, the noise is learnt later: few and
+# small steps.
+_CORRELATED = FillConfig(
+    n_iter=40,
+    mask_ratio=0.9,
+    mask_per_channel=False,
+    averaging=0.99,
+    bias_corrected=True,
+    learning_rate=2e-4,
+    scaling="percentile",
+)
 # Noise below these shares of the signal range is not worth the risk of removing it.
 # What looks weak and correlated is more likely to be structure.
 _CLEAN, _CLEAN_IF_CORRELATED = 0.02, 0.045
@@ -61,7 +69,7 @@ def choose(noise: NoiseEstimate) -> Choice:
     """
     correlation = max(noise.correlation)
     share = f"{100 * noise.relative:.1f} % of the signal range"
-    independent = correlation < _INDEPENDENT
+    independent = correlation < _LOW
     limit = _CLEAN if independent else _CLEAN_IF_CORRELATED
     config = PRESETS["auto"]
     if noise.relative < limit:
@@ -89,18 +97,11 @@ def choose(noise: NoiseEstimate) -> Choice:
             "predicted no better."
         )
         return Choice(config, False, reason)
-    towards = (correlation - _INDEPENDENT) / (_CORRELATED - _INDEPENDENT)
+    towards = (correlation - _LOW) / (_HIGH - _LOW)
     ratio = float(
-        np.interp(towards, [0, 1], [config.mask_ratio, _CORRELATED_MASK_RATIO])
+        np.interp(towards, [0, 1], [config.mask_ratio, _CORRELATED.mask_ratio])
     )
-    config = replace(
-        config,
-        mask_ratio=round(ratio, 3),
-        mask_per_channel=False,
-        own_pixel=False,
-        early_stopping=False,
-        n_iter=_CORRELATED_N_ITER,
-    )
+    config = replace(_CORRELATED, mask_ratio=round(ratio, 3))
     reason = (
         f"Neighbouring pixels share their noise (correlation {correlation:.2f}; "
         f"{share}{_growth(noise)}), so {100 * ratio:.0f} % of the pixels are hidden at "

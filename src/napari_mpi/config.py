@@ -115,7 +115,7 @@ class FillConfig:
 
 PRESETS: dict[str, FillConfig] = {
     "auto": FillConfig(
-        n_iter=200,
+        n_iter=120,
         mask_ratio=0.4,
         averaging=0.97,
         bias_corrected=True,

@@ -18,6 +18,7 @@ __all__ = ["Fill", "FillStep"]
 
 _HELD_OUT = 0.02  # share of pixels
 _PATIENCE = 40  # iterations without a better estimate
+_N_PREDICTIONS = 12  # of each pixel, before estimates are compared
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ class Fill:
                 self._best = self._average
             else:
                 validation = self._error_on(held_out)
-                if validation < lowest:
+                # Held-out pixels are hidden always, the others had fewer predictions.
+                if validation < lowest or step <= _N_PREDICTIONS / config.mask_ratio:
                     lowest, lowest_at = validation, step
                     self._best = self._average
             yield FillStep(step, float(loss.detach()), validation)

@@ -34,6 +34,9 @@ _LAGS = range(4)
 # Noise of any correlation varies less than so much more over the larger blocks.
 _STRUCTURED = 5.0
 _SMOOTHING = 2.0  # pixels
+# What all predictions of a pixel have wrong in common does not show in their spread;
+# on synthetic images with known truth (benchmarks/own_pixel.py) this factor serves best.
+_ERROR_PER_SPREAD = 2.0
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -161,17 +164,18 @@ def combine_with_input(
         The image and its prediction from other pixels, shape (C, Y, X), in the input's
         units.
     spread : ndarray
-        Variance of the prediction, of the same shape, in units squared.
+        Variance of the predictions that were averaged, of the same shape, in units
+        squared.
     noise : NoiseEstimate
         The noise, which has to be independent from pixel to pixel.
 
     Returns
     -------
     ndarray
-        The mean of both, each weighted by the inverse of its variance, float64.
+        The mean of both, each weighted by the inverse of its error variance, float64.
     """
     # Neighbours are about as hard to predict; together they tell more reliably.
-    error = ndimage.gaussian_filter(
+    error = _ERROR_PER_SPREAD * ndimage.gaussian_filter(
         np.asarray(spread, np.float64), (0, _SMOOTHING, _SMOOTHING), mode="nearest"
     )
     weight = error / np.maximum(error + noise.variance(estimate), _TINY)

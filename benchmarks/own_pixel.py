@@ -1,0 +1,70 @@
+"""Print how far the pixels' own values help, on synthetic images with known truth.
+
+    python -m benchmarks.own_pixel
+
+`napari_mpi.noise.combine_with_input` takes the error of a prediction to be a multiple of
+its spread. Each row is an image, each column a multiple; 0 is the blind prediction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from benchmarks._data import parser
+from napari_mpi.config import PRESETS
+from napari_mpi.devices import resolve_device
+from napari_mpi.fill import Fill
+from napari_mpi.intensity import Scaling
+from napari_mpi.noise import _ERROR_PER_SPREAD as _FACTOR
+from napari_mpi.noise import combine_with_input, estimate_noise
+from napari_mpi.synthetic import add_camera_noise, fluorescence_image
+from napari_mpi.weights import load_weights
+
+MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+
+
+def main() -> None:
+    """Print the table; the factor in the code is divided out."""
+    args = parser(__doc__).parse_args()
+    print("| image | noisy | " + " | ".join(f"{m:g}" for m in MULTIPLES) + " |")
+    print("|---|---|" + "---|" * len(MULTIPLES))
+    table = []
+    for seed in range(101, 107):
+        rng = np.random.default_rng(seed)
+        clean = fluorescence_image((128, 128), rng)
+        photons = 20.0 if seed % 2 else 100.0
+        noisy, truth = add_camera_noise(clean, rng, photons=photons)
+        scaling = Scaling.fit(noisy, "percentile")
+        fill = Fill(
+            torch.from_numpy(scaling.apply(noisy))[None],
+            load_weights("universal").build(),
+            replace(PRESETS["auto"], n_iter=70),
+            seed=0,
+            device=resolve_device(args.device),
+        )
+        for _ in fill:
+            pass
+        estimate = scaling.invert(fill.estimate.cpu().numpy())
+        spread = fill.spread.cpu().double().numpy() * scaling.gain**2
+        noise = estimate_noise(noisy)
+        row = [noisy.astype(float)]
+        row += [
+            combine_with_input(
+                noisy[None], estimate, spread * multiple / _FACTOR, noise
+            )[0]
+            for multiple in MULTIPLES
+        ]
+        extent = float(np.ptp(truth))
+        table.append(
+            [peak_signal_noise_ratio(truth, image, data_range=extent) for image in row]
+        )
+        print(f"| {seed} | " + " | ".join(f"{v:.2f}" for v in table[-1]) + " |")
+    print("| mean | " + " | ".join(f"{v:.2f}" for v in np.mean(table, axis=0)) + " |")
+
+
+if __name__ == "__main__":
+    main()
