@@ -2,8 +2,8 @@
 
     python -m benchmarks.own_pixel
 
-`napari_mpi.noise.combine_with_input` takes the error of a prediction to be a multiple of
-its spread. Each row is an image, each column a multiple; 0 is the blind prediction.
+`napari_mpi.noise.combine_with_input` takes the error of a prediction to be a multiple
+of its spread. Each row is an image, each column a multiple; 0 is the blind prediction.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ LAYERS = {
     "planes": set(),
     "masking": set(),
     "noise": set(),
+    "colour": set(),
     "auto": {"noise"},
     "verdict": {"noise"},
     "network": set(),
@@ -79,6 +80,7 @@ LAYERS = {
     "fill": {"masking", "network"},
     "pipeline": {
         "auto",
+        "colour",
         "devices",
         "fill",
         "intensity",

@@ -208,3 +208,56 @@ def test_real_noise_is_reduced(shared_data):
     before = np.mean((raw - truth) ** 2)
     after = np.mean((result.image - truth) ** 2)
     assert after < before / 2  # more than 3 dB, in little time on a small crop
+
+
+@pytest.fixture
+def colour_image(rng):
+    """A noisy RGB image of two coloured discs."""
+    rows, columns = np.mgrid[:64, :64]
+    image = np.full((64, 64, 3), 40.0)
+    image[np.hypot(rows - 20, columns - 20) < 12] = (180, 60, 60)
+    image[np.hypot(rows - 44, columns - 40) < 14] = (60, 90, 200)
+    return image + rng.normal(0, 20, image.shape)
+
+
+def test_auto_fills_brightness_and_colour_differences(colour_image):
+    run = iter_denoise(colour_image, rgb=True, n_iter=2)
+    planes = [(progress.plane, progress.n_planes) for progress in run]
+    assert planes == [(0, 3), (0, 3), (1, 3), (1, 3), (2, 3), (2, 3)]
+    result = run.result()
+    assert result.report["iterations"] == 6
+    assert result.report["complete"]
+    np.testing.assert_allclose(
+        result.image + result.noise_map, colour_image, rtol=0, atol=1e-3
+    )
+
+
+def test_a_colour_run_that_is_stopped_keeps_the_brightness(colour_image):
+    run = iter_denoise(colour_image, rgb=True, n_iter=3)
+    for progress in run:
+        if (progress.plane, progress.step) == (1, 1):
+            break
+    run.close()
+    result = run.result()
+    assert result.report["planes_done"] == 0
+    assert not result.report["complete"]
+    change = result.noise_map
+    assert change.std() > 1
+    # The third component, green against magenta, was not begun.
+    green_magenta = change @ np.array([1, -2, 1])
+    assert np.abs(green_magenta).max() < 1e-3
+
+
+def test_a_gray_image_in_colour_stays_gray(noisy):
+    gray = np.stack([noisy] * 3, axis=-1)
+    image = denoise(gray, rgb=True, n_iter=2).image
+    assert not np.array_equal(image, gray)
+    assert np.ptp(image.astype(int), axis=-1).max() <= 1
+
+
+def test_a_constant_colour_image_is_returned_as_it_is():
+    image = np.full((20, 20, 3), (1, 2, 3), np.uint8)
+    with pytest.warns(UserWarning, match="constant") as caught:
+        result = denoise(image, rgb=True)
+    assert len(caught) == 1
+    assert np.array_equal(result.image, image)

@@ -112,9 +112,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         )
         self.weights = ComboBox(
             label="weights",
-            choices=["bundled", *BUNDLED, *installed_weights(), _FROM_FILE],
-            tooltip="What the network has learnt before: the bundled weights that suit "
-            "the image, or your own.",
+            choices=[*BUNDLED, *installed_weights(), _FROM_FILE],
+            tooltip="What the network has learnt before: the bundled weights, or your "
+            "own.",
         )
         self.weights_file = FileEdit(
             label="file",

@@ -181,8 +181,7 @@ def _denoise(args: argparse.Namespace) -> int:
         if key not in ("weights", "device", "seed")
     }
     fill_config(**settings)
-    if options["weights"] != "bundled":  # those depend on the image
-        options["weights"] = load_weights(options["weights"])
+    options["weights"] = load_weights(options["weights"])
     resolve_device(args.device)
     targets = _targets(args.inputs, args.output)
     failed = 0

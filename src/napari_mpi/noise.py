@@ -34,8 +34,8 @@ _LAGS = range(4)
 # Noise of any correlation varies less than so much more over the larger blocks.
 _STRUCTURED = 5.0
 _SMOOTHING = 2.0  # pixels
-# What all predictions of a pixel have wrong in common does not show in their spread;
-# on synthetic images with known truth (benchmarks/own_pixel.py) this factor serves best.
+# What all predictions of a pixel have wrong in common does not show in their spread.
+# On synthetic images with known truth (benchmarks/own_pixel.py) this serves best.
 _ERROR_PER_SPREAD = 2.0
 _TINY = float(np.finfo(float).tiny)
 

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import napari_mpi
 from napari_mpi.auto import Choice, choose
+from napari_mpi.colour import from_opponent, to_opponent
 from napari_mpi.config import FillConfig, fill_config
 from napari_mpi.devices import resolve_device
 from napari_mpi.fill import Fill
@@ -82,7 +83,7 @@ def denoise(
     *,
     preset: str | FillConfig = "auto",
     noise: str | None = None,
-    weights: str | os.PathLike[str] | Weights = "bundled",
+    weights: str | os.PathLike[str] | Weights = "universal",
     device: str = "auto",
     rgb: bool = False,
     seed: int = 0,
@@ -103,8 +104,8 @@ def denoise(
         "independent", "correlated" or "strongly-correlated", if it is not to be
         measured; presets other than "auto" take "independent".
     weights : str or path or Weights
-        Bundled or imported name, or a file; "bundled" takes the ones that suit gray or
-        RGB images.
+        Bundled or imported name, or a file. With gray weights, "auto" fills the
+        brightness of an RGB image and then two colour differences.
     device : str
         "auto", "cpu", "cuda" or "mps".
     rgb : bool
@@ -161,7 +162,7 @@ def iter_denoise(
     *,
     preset: str | FillConfig = "auto",
     noise: str | None = None,
-    weights: str | os.PathLike[str] | Weights = "bundled",
+    weights: str | os.PathLike[str] | Weights = "universal",
     device: str = "auto",
     rgb: bool = False,
     seed: int = 0,
@@ -192,14 +193,14 @@ def iter_denoise(
     if not hasattr(image, "shape") or not hasattr(image, "dtype"):
         image = np.asarray(image)
     grid = PlaneGrid.of(image, rgb)
-    return Denoising(
-        image,
-        grid,
-        _Request(preset, noise, settings),
-        load_weights(weights, rgb=rgb),
-        resolve_device(device),
-        seed,
-    )
+    loaded = load_weights(weights)
+    request = _Request(preset, noise, settings)
+    opponent = rgb and preset == "auto" and loaded.image_channels == 1
+    kind = _ColourDenoising if opponent else Denoising
+    run = kind(image, grid, request, loaded, resolve_device(device), seed)
+    if run.unchanged is not None:
+        warnings.warn(f"{run.unchanged}; it is returned as it is.", stacklevel=2)
+    return run
 
 
 @dataclass(frozen=True)
@@ -244,8 +245,6 @@ class Denoising:
         sample = self._check()
         self._noise = None if self._constant else self._estimate_noise()
         self._config, self._choice = request.config(self._noise)
-        self._unchanged = self._constant or (self._choice and self._choice.clean)
-        self._warn_if_unchanged()
         self._scaling = Scaling.fit(sample, self._config.scaling)
         self._current: tuple[tuple[int, ...], Fill] | None = None
         self._n_done = 0
@@ -268,6 +267,15 @@ class Denoising:
             ) from error
         finally:
             self._seconds += time.monotonic() - started
+
+    @property
+    def unchanged(self) -> str | None:
+        """Why the image is returned as it is, if it is."""
+        if self._constant:
+            return "The image is constant, so there is nothing to denoise"
+        if self._choice is not None and self._choice.clean:
+            return self._choice.reason.removesuffix(".")
+        return None
 
     def close(self) -> None:
         """End the run; `result` keeps what was reached."""
@@ -318,21 +326,12 @@ class Denoising:
         planes = [np.asarray(array[index]) for index in indices]
         return np.concatenate([self._grid.to_channels(plane) for plane in planes])
 
-    def _warn_if_unchanged(self) -> None:
-        if self._constant:
-            reason = "The image is constant, so there is nothing to denoise"
-        elif self._choice is not None and self._choice.clean:
-            reason = self._choice.reason.removesuffix(".")
-        else:
-            return
-        warnings.warn(f"{reason}; it is returned as it is.", stacklevel=4)
-
     def _run(self) -> Generator[Progress, None, None]:
         grid, config = self._grid, self._config
         for number, index in enumerate(grid.indices()):
             plane = self._image[index]
             # An empty frame stays as it is.
-            if self._unchanged or plane.min() == plane.max():
+            if self.unchanged is not None or plane.min() == plane.max():
                 self._n_done += 1
                 continue
             scaled = self._scaling.apply(grid.to_channels(plane))
@@ -399,6 +398,70 @@ class Denoising:
             "complete": self._n_done == self._grid.n_planes,
             "seconds": round(self._seconds, 2),
         }
+
+
+class _ColourDenoising(Denoising):
+    """A run on RGB with gray weights: brightness first, then two colour differences."""
+
+    def __init__(
+        self,
+        image: Any,
+        grid: PlaneGrid,
+        request: _Request,
+        weights: Weights,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self._source, self._grid = np.asarray(image), grid
+        components = to_opponent(self._source)
+        gray = PlaneGrid.of(components[0], rgb=False)
+        self._runs = [
+            Denoising(component, gray, request, weights, device, seed)
+            for component in components
+        ]
+
+    def __next__(self) -> Progress:
+        n_planes = self._grid.n_planes
+        for number, run in enumerate(self._runs):
+            for progress in run:
+                plane = number * n_planes + progress.plane
+                return replace(progress, plane=plane, n_planes=3 * n_planes)
+        raise StopIteration
+
+    @property
+    def unchanged(self) -> str | None:
+        """Why the image is returned as it is, if all its components are."""
+        reasons = [run.unchanged for run in self._runs]
+        return None if None in reasons else reasons[0]
+
+    def close(self) -> None:
+        """End the run; `result` keeps what was reached."""
+        for run in self._runs:
+            run.close()
+
+    def result(self) -> Denoised:
+        """Return what is reached; colours that were not begun are still noisy."""
+        parts = [run.result() for run in self._runs]
+        noisy = self._source.astype(self._source.dtype.newbyteorder("="), copy=False)
+        if self.unchanged is None:
+            colours = from_opponent(np.stack([part.image for part in parts]))
+            image = np.concatenate(
+                [to_dtype(colours, noisy.dtype), noisy[..., 3:]], axis=-1
+            )
+        else:
+            image = noisy.copy()
+        noise_map = (noisy.astype(np.float64) - image).astype(np.float32)
+        reports = [part.report for part in parts]
+        # Brightness is what is seen; what was found in it speaks for the image.
+        report = {
+            **reports[0],
+            "rgb": True,
+            "planes_done": min(report["planes_done"] for report in reports),
+            "iterations": sum(report["iterations"] for report in reports),
+            "complete": all(report["complete"] for report in reports),
+            "seconds": round(sum(report["seconds"] for report in reports), 2),
+        }
+        return Denoised(image, noise_map, report)
 
 
 def _spread_evenly(indices: list[tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -32,9 +32,7 @@ __all__ = [
 ]
 
 _FOLDER = Path(__file__).parent / "weights"
-BUNDLED: dict[str, Path] = {
-    name: _FOLDER / f"{name}.safetensors" for name in ("universal", "rgb")
-}
+BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
 """Weights that ship with the package, by name."""
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -82,19 +80,15 @@ class Weights:
         return network
 
 
-def load_weights(
-    source: str | os.PathLike[str] | Weights = "bundled", *, rgb: bool = False
-) -> Weights:
+def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weights:
     """Load weights by bundled name or from a file.
 
     Parameters
     ----------
     source : str or path or Weights
-        A name in `BUNDLED` ("bundled" means the one that suits the image), the name
-        of a file in the weights folder, a ``.safetensors`` file written by this
-        package, or one of the MPI authors' ``.pth`` files.
-    rgb : bool
-        Whether the image has RGB colours; it decides what "bundled" means.
+        A name in `BUNDLED` ("bundled" means the default one), the name of a file in
+        the weights folder, a ``.safetensors`` file written by this package, or one of
+        the MPI authors' ``.pth`` files.
 
     Raises
     ------
@@ -113,7 +107,7 @@ def load_weights(
         return source
     name = os.fspath(source)
     if name == "bundled":
-        name = "rgb" if rgb else "universal"
+        name = "universal"
     path = _find(name)
     label = name if name in BUNDLED else path.name
     size = path.stat().st_size

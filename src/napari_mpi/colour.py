@@ -1,0 +1,41 @@
+"""Brightness and colour differences, which gray weights fill one after the other.
+
+Noise that is independent in red, green and blue stays so, and stays as strong, under
+an orthonormal change of the colour axes. But structure, which the three have in common
+for the most part, gathers in the brightness, where it stands out from the noise. The
+colour version of BM3D (Dabov et al., ICIP 2007) does the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["from_opponent", "to_opponent"]
+
+_AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+
+
+def to_opponent(rgb: NDArray[Any]) -> NDArray[np.float64]:
+    """Return brightness, red-blue and green-magenta.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        Colour in the last axis, red, green and blue first.
+
+    Returns
+    -------
+    ndarray
+        float64, the three components in the first axis.
+    """
+    components = rgb[..., :3].astype(np.float64) @ _AXES.T
+    return np.ascontiguousarray(np.moveaxis(components, -1, 0))
+
+
+def from_opponent(components: NDArray[Any]) -> NDArray[np.float64]:
+    """Undo `to_opponent`."""
+    rgb: NDArray[np.float64] = np.moveaxis(components, 0, -1) @ _AXES
+    return rgb

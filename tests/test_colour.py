@@ -1,0 +1,23 @@
+import numpy as np
+
+from napari_mpi.colour import from_opponent, to_opponent
+
+
+def test_the_change_of_axes_can_be_undone(rng):
+    rgb = rng.uniform(0, 255, (2, 5, 7, 3))
+    components = to_opponent(rgb)
+    assert components.shape == (3, 2, 5, 7)
+    np.testing.assert_allclose(from_opponent(components), rgb, atol=1e-9)
+
+
+def test_independent_noise_stays_independent_and_as_strong(rng):
+    components = to_opponent(rng.standard_normal((300, 300, 3)))
+    covariance = np.cov(components.reshape(3, -1))
+    np.testing.assert_allclose(covariance, np.eye(3), atol=0.02)
+
+
+def test_gray_is_brightness_alone_and_transparency_is_left_out():
+    gray = np.full((4, 4, 4), 10, np.uint8)
+    brightness, *differences = to_opponent(gray)
+    np.testing.assert_allclose(brightness, 10 * np.sqrt(3))
+    np.testing.assert_allclose(differences, 0, atol=1e-12)
