@@ -6,6 +6,7 @@ a cosine schedule, masked mean squared error on random crops.
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import os
@@ -15,6 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -288,25 +290,31 @@ class _Workers:
     """
 
     def __init__(self, network: Hourglass, bfloat16: bool) -> None:
-        self._network, self._bfloat16 = network, bfloat16
+        self._bfloat16 = bfloat16
         self._parameters = list(network.parameters())
         self._n_threads = torch.get_num_threads()
         on_cpu = self._parameters[0].device.type == "cpu"
+        n_workers = self._n_threads if on_cpu else 1
         self._pool = ThreadPoolExecutor(
-            self._n_threads if on_cpu else 1,
+            n_workers,
             initializer=torch.set_num_threads,
             initargs=(1 if on_cpu else self._n_threads,),
         )
+        self._replicas: SimpleQueue[Hourglass] = SimpleQueue()
+        for _ in range(n_workers):
+            self._replicas.put(_replica(network))
 
     def backward(self, noisy: Tensor, target: Tensor, mask: Tensor) -> float:
         """Set every parameter's gradient for a batch (B, C, H, W), return the loss."""
 
         def one(crop: int) -> tuple[float, tuple[Tensor, ...]]:
             chosen = slice(crop, crop + 1)
+            network = self._replicas.get()
             with torch.autocast(
                 noisy.device.type, torch.bfloat16, enabled=self._bfloat16
             ):
-                predicted = self._network(noisy[chosen] * mask[chosen], mask[chosen])
+                predicted = network(noisy[chosen] * mask[chosen], mask[chosen])
+            self._replicas.put(network)
             error = masked_mse(predicted.float(), target[chosen], mask[chosen])
             error = error / len(target)
             return float(error.detach()), torch.autograd.grad(error, self._parameters)
@@ -323,6 +331,19 @@ class _Workers:
         """End the threads and give torch its own back."""
         self._pool.shutdown(cancel_futures=True)
         torch.set_num_threads(self._n_threads)
+
+
+def _replica(network: Hourglass) -> Hourglass:
+    """Copy a network whose parameters stay in common with the original's.
+
+    What batch norm counts while it runs stays apart, so that no thread changes what
+    another one reads.
+    """
+    copied = copy.deepcopy(network)
+    for own, original in zip(copied.modules(), network.modules(), strict=True):
+        for name, parameter in original.named_parameters(recurse=False):
+            own.register_parameter(name, parameter)
+    return copied
 
 
 class _Crops:
