@@ -191,3 +191,10 @@ def test_times_are_told_in_fitting_units():
         "10 min",
         "2.5 h",
     ]
+
+
+def test_a_long_text_does_not_pull_the_dock_wide(widget):
+    widget.status.value = "short"
+    narrow = widget.native.sizeHint().width()
+    widget.status.value = "a long sentence about the noise that was found " * 20
+    assert widget.native.sizeHint().width() == narrow

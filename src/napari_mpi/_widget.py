@@ -21,6 +21,7 @@ from magicgui.widgets import (
 from napari.layers import Image
 from napari.utils.notifications import notification_manager, show_warning
 from napari.viewer import Viewer
+from qtpy.QtWidgets import QSizePolicy
 from superqt import QCollapsible
 from superqt.utils import thread_worker
 
@@ -208,6 +209,10 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._fold_advanced()
         # Added to the layout itself, it has the whole width and not a column's.
         self.status.native.setWordWrap(True)
+        # A long text takes more lines; it must not pull the dock wide.
+        self.status.native.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+        )
         self.native.layout().addWidget(self.status.native)
         self.weights_file.visible = False
 
