@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -87,6 +88,29 @@ def test_a_clean_image_comes_back_unchanged_and_says_so(clean):
     assert not result.noise_map.any()
     assert result.report["complete"]
     assert result.report["iterations"] == 0
+
+
+@pytest.mark.parametrize("crop", [256, None])
+@pytest.mark.parametrize(
+    "scene",
+    [
+        "Confocal_BPAE_B",
+        "Confocal_BPAE_R",
+        "Confocal_FISH",
+        "TwoPhoton_BPAE_R",
+        "TwoPhoton_MICE",
+        "WideField_BPAE_G",
+    ],
+)
+def test_real_truths_are_clean_and_real_noisy_images_are_not(scene, crop, shared_data):
+    folder = shared_data / "data" / "fmd"
+    truth = iio.imread(folder / "gt" / f"{scene}.png")[:crop, :crop]
+    assert choose(estimate_noise(truth)).clean
+    for realisation in (1, 2):
+        noisy = iio.imread(folder / "raw" / f"{scene}_{realisation}.png")[:crop, :crop]
+        choice = choose(estimate_noise(noisy))
+        assert not choice.clean
+        assert choice.config.own_pixel is not scene.startswith("WideField")
 
 
 def test_the_report_says_what_was_found_and_chosen(clean, rng):

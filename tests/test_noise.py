@@ -105,6 +105,14 @@ def test_images_without_noise_do_no_harm(image):
     assert estimate.relative < 0.2
 
 
+def test_of_a_huge_image_a_part_is_enough(rng):
+    # More than 2 million values: they are thinned out, the blocks too.
+    noisy = 100 + 5 * rng.standard_normal((1, 1600, 1601))
+    estimate = estimate_noise(noisy)
+    assert estimate.rms == pytest.approx(5, rel=0.12)
+    assert estimate.signal_range == pytest.approx(2 * 3.09 * 5, rel=0.05)
+
+
 def test_the_image_is_not_changed(clean):
     before = clean.copy()
     estimate_noise(clean)

@@ -401,9 +401,9 @@ def _weights_list(args: argparse.Namespace) -> int:
         print(f"{name:<22} bundled")
     for name, path in installed.items():
         print(f"{name:<22} {path}")
-    for name in ONLINE.keys() - installed.keys():
-        online = ONLINE[name]
-        print(f"{name:<22} online: {online.description} ({online.licence})")
+    for name, online in ONLINE.items():
+        if name not in installed:
+            print(f"{name:<22} online: {online.description} ({online.licence})")
     print(f"Weights of your own are kept in {weights_folder()}.")
     return 0
 

@@ -29,7 +29,8 @@ _VARIANCE_DEGREE, _CORRELATION_DEGREE = 2, 1
 _FLAT_SHARE = 0.05
 _N_BINS = 12
 _MAX_BLOCKS = 20_000
-_MAX_PLANES = 5
+# Enough of a large stack to know its noise within a second.
+_MAX_PLANES, _MAX_PIXELS, _MAX_VALUES = 5, 4_000_000, 2_000_000
 _LAGS = range(4)
 # Noise of any correlation varies less than so much more over the larger blocks.
 _STRUCTURED = 5.0
@@ -120,10 +121,13 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
     5
     """
     stack = np.asarray(planes).reshape(-1, *np.shape(planes)[-2:])
-    chosen = np.linspace(0, len(stack) - 1, min(len(stack), _MAX_PLANES)).round()
+    n_planes = min(len(stack), _MAX_PLANES, max(1, _MAX_PIXELS // stack[0].size))
+    chosen = np.linspace(0, len(stack) - 1, n_planes).round()
     sample = stack[chosen.astype(int)].astype(np.float64)  # (N, Y, X)
-    low, high = np.percentile(sample, (0.1, 99.9))
-    values, counts = np.unique(sample, return_counts=True)
+    # An odd stride does not fall into step with rows of an even length.
+    some = sample.reshape(-1)[:: sample.size // _MAX_VALUES | 1]
+    low, high = np.percentile(some, (0.1, 99.9))
+    values, counts = np.unique(some, return_counts=True)
 
     coarse = _Blocks.of(sample, _CORRELATION_BLOCK, _CORRELATION_DEGREE)
     fine = _Blocks.of(sample, _VARIANCE_BLOCK, _VARIANCE_DEGREE)
@@ -145,7 +149,7 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
         signal_range=float(high - low),
         correlation=(float(along_y[1]), float(along_x[1])),
         stripes=(_common(flattest.swapaxes(1, 2)), _common(flattest)),
-        saturated=float(counts[-1] / sample.size) if counts[-1] > 1 else 0.0,
+        saturated=float(counts[-1] / some.size) if counts[-1] > 1 else 0.0,
         step=float(np.diff(values).min()) if len(values) > 1 else 0.0,
     )
 

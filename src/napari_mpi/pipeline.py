@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -195,9 +196,22 @@ def iter_denoise(
     grid = PlaneGrid.of(image, rgb)
     loaded = load_weights(weights)
     request = _Request(preset, noise, settings)
-    opponent = rgb and preset == "auto" and loaded.image_channels == 1
-    kind = _ColourDenoising if opponent else Denoising
-    run = kind(image, grid, request, loaded, resolve_device(device), seed)
+    begin = partial(
+        Denoising,
+        request=request,
+        weights=loaded,
+        device=resolve_device(device),
+        seed=seed,
+    )
+    if rgb and preset == "auto" and loaded.image_channels == 1:
+        image = np.asarray(image)
+        runs = [
+            begin(component, PlaneGrid.of(component, rgb=False))
+            for component in to_opponent(image)
+        ]
+        run: Denoising = _ColourDenoising(image, runs)
+    else:
+        run = begin(image, grid)
     if run.unchanged is not None:
         warnings.warn(f"{run.unchanged}; it is returned as it is.", stacklevel=2)
     return run
@@ -403,27 +417,13 @@ class Denoising:
 class _ColourDenoising(Denoising):
     """A run on RGB with gray weights: brightness first, then two colour differences."""
 
-    def __init__(
-        self,
-        image: Any,
-        grid: PlaneGrid,
-        request: _Request,
-        weights: Weights,
-        device: torch.device,
-        seed: int,
-    ) -> None:
-        self._source, self._grid = np.asarray(image), grid
-        components = to_opponent(self._source)
-        gray = PlaneGrid.of(components[0], rgb=False)
-        self._runs = [
-            Denoising(component, gray, request, weights, device, seed)
-            for component in components
-        ]
+    def __init__(self, image: NDArray[Any], runs: list[Denoising]) -> None:
+        self._source, self._runs = image, runs
 
     def __next__(self) -> Progress:
-        n_planes = self._grid.n_planes
         for number, run in enumerate(self._runs):
             for progress in run:
+                n_planes = progress.n_planes
                 plane = number * n_planes + progress.plane
                 return replace(progress, plane=plane, n_planes=3 * n_planes)
         raise StopIteration
