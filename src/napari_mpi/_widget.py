@@ -321,9 +321,12 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         fraction = max(progress.fraction, 1e-6)
         self.progress.value = round(1000 * fraction)
         left = (now - self._started) * (1 - fraction) / fraction
+        place = f"Plane {progress.plane + 1} of {progress.n_planes}"
+        if progress.phase == "adapting":
+            place = "Learning from the image"
         self.status.value = (
-            f"Plane {progress.plane + 1} of {progress.n_planes}, iteration "
-            f"{progress.step} of {progress.n_iter}, {_duration(left)} left"
+            f"{place}, step {progress.step} of {progress.n_steps}, "
+            f"{_duration(left)} left"
         )
 
     def _on_result(self, result: Denoised) -> None:

@@ -1,4 +1,4 @@
-"""The preset ``auto``: settings that follow from the noise of the image."""
+"""Settings that follow from the noise of the image, for ``auto`` and ``fast``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,10 @@ _LOW, _HIGH = 0.2, 0.5
 # Stripes that hold more of the noise's variance than this are worth a mask of lines.
 _STRIPED = 0.12
 # With correlated noise no held-out pixel tells when to stop: its noise can be guessed
-# from its neighbours. The structure is there early, the noise is learnt later: few and
-# small steps.
-_CORRELATED = FillConfig(
-    n_iter=40,
-    mask_ratio=0.9,
-    mask_per_channel=False,
-    averaging=0.99,
-    bias_corrected=True,
-    learning_rate=2e-4,
-    scaling="percentile",
-)
+# from its neighbours, and learnt. Networks that have seen such noise in pre-training
+# are taken as they are; others have to adapt with hardly anything in sight.
+_CORRELATED_RATIO, _CORRELATED_PASSES = 0.75, 1.5
+_UNAWARE_RATIO, _UNAWARE_ITERATIONS = 0.85, 3
 # Noise below these shares of the signal range is not worth the risk of removing it.
 # What looks weak and correlated is more likely to be structure.
 _CLEAN, _CLEAN_IF_CORRELATED = 0.02, 0.045
@@ -52,13 +45,22 @@ class Choice:
     reason: str
 
 
-def choose(noise: NoiseEstimate) -> Choice:
+def choose(
+    noise: NoiseEstimate,
+    config: FillConfig = PRESETS["auto"],
+    *,
+    weights_know_noise: bool = True,
+) -> Choice:
     """Choose settings by the noise.
 
     Parameters
     ----------
     noise : NoiseEstimate
         The noise of the image.
+    config : FillConfig
+        Settings for independent noise, that adapt on crops.
+    weights_know_noise : bool
+        Whether the weights were trained on images with simulated noise.
 
     Notes
     -----
@@ -71,7 +73,6 @@ def choose(noise: NoiseEstimate) -> Choice:
     share = f"{100 * noise.relative:.1f} % of the signal range"
     independent = correlation < _LOW
     limit = _CLEAN if independent else _CLEAN_IF_CORRELATED
-    config = PRESETS["auto"]
     if noise.relative < limit:
         reason = (
             f"There is nothing to remove: the noise is {share} at most, and what "
@@ -81,31 +82,39 @@ def choose(noise: NoiseEstimate) -> Choice:
     if independent and max(noise.stripes) <= _STRIPED:
         reason = (
             f"The noise is independent from pixel to pixel ({share}{_growth(noise)}), "
-            f"so {100 * config.mask_ratio:.0f} % of the pixels are hidden at a time "
-            "until held-out pixels are predicted no better, and each prediction is "
-            "combined with the pixel's own value."
+            "so the network learns from the image until held-out pixels are predicted "
+            "no better, and each prediction is combined with the pixel's own value."
         )
         return Choice(config, False, reason)
+    config = replace(config, own_pixel=False)
     if max(noise.stripes) > _STRIPED:
         rows = noise.stripes[0] >= noise.stripes[1]
         lines: MaskShape = "rows" if rows else "columns"
-        config = replace(config, mask_shape=lines, own_pixel=False)
         reason = (
             f"The pixels of {lines} share {100 * max(noise.stripes):.0f} % of the "
             f"noise ({share}{_growth(noise)}), so whole {lines} are hidden at a time, "
-            f"{100 * config.mask_ratio:.0f} % of them, until held-out {lines} are "
-            "predicted no better."
+            f"until held-out {lines} are predicted no better."
         )
-        return Choice(config, False, reason)
+        return Choice(replace(config, mask_shape=lines), False, reason)
+    if weights_know_noise:
+        highest, n_iter = _CORRELATED_RATIO, 0
+        learning = "and the network is not to learn from the noise"
+    else:
+        highest, n_iter = _UNAWARE_RATIO, _UNAWARE_ITERATIONS * config.n_iter
+        learning = "while the network learns from the image"
     towards = (correlation - _LOW) / (_HIGH - _LOW)
-    ratio = float(
-        np.interp(towards, [0, 1], [config.mask_ratio, _CORRELATED.mask_ratio])
+    ratio = float(np.interp(towards, [0, 1], [config.mask_ratio, highest]))
+    config = replace(
+        config,
+        n_iter=n_iter,
+        early_stopping=False,
+        mask_ratio=round(ratio, 3),
+        n_passes=round(_CORRELATED_PASSES * config.n_passes),
     )
-    config = replace(_CORRELATED, mask_ratio=round(ratio, 3))
     reason = (
         f"Neighbouring pixels share their noise (correlation {correlation:.2f}; "
         f"{share}{_growth(noise)}), so {100 * ratio:.0f} % of the pixels are hidden at "
-        f"a time, for {config.n_iter} iterations."
+        f"a time, {learning}."
     )
     return Choice(config, False, reason)
 

@@ -289,9 +289,10 @@ def _finish(run: Denoising, label: str) -> Denoised:
 
     with tqdm(total=1.0, desc=label, bar_format=_BAR, disable=None) as bar:
         for progress in run:
+            plane = f"plane {progress.plane + 1}/{progress.n_planes}, "
             bar.set_postfix_str(
-                f"plane {progress.plane + 1}/{progress.n_planes}, "
-                f"iteration {progress.step}/{progress.n_iter}",
+                f"{plane if progress.phase == 'filling' else ''}{progress.phase} "
+                f"{progress.step}/{progress.n_steps}",
                 refresh=False,
             )
             bar.update(progress.fraction - bar.n)

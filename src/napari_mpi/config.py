@@ -9,6 +9,7 @@ from typing import Any, Literal
 from napari_mpi.intensity import ScalingMode
 
 __all__ = [
+    "MEASURING",
     "NOISE_KINDS",
     "PRESETS",
     "FillConfig",
@@ -48,7 +49,18 @@ class FillConfig:
     Attributes
     ----------
     n_iter : int
-        Iterations T per plane.
+        Iterations T: per plane, or in all where `crop_size` is given. 0 fills with the
+        weights as they are; it needs a `crop_size`.
+    crop_size : int, optional
+        Side in pixels of random crops to adapt the network on, after which planes are
+        filled by passes alone. Without it, each plane is iterated over as a whole and
+        its estimate is the average along the way, as in the paper.
+    batch_size : int
+        Crops in each iteration.
+    n_passes : int
+        Passes over each plane after adapting on crops.
+    adapt_to : {"stack", "plane"}
+        Whether all planes share one adaptation on crops.
     mask_ratio : float
         Share p of pixels that are hidden in each iteration, between 0 and 1.
     mask_shape : {"pixels", "rows", "columns"}
@@ -68,9 +80,11 @@ class FillConfig:
     own_pixel : bool
         Combine the prediction, which is blind to a pixel's own noisy value, with that
         value. It is meant for noise that is independent from pixel to pixel.
+    keep_mean : bool
+        Shift the result smoothly so that its local mean is the noisy image's.
     early_stopping : bool
-        Keep a share of the pixels out of the training, and end a plane when the
-        estimate no longer comes closer to them; `n_iter` is the most then.
+        Keep a share of the pixels out of the training, and end when the estimate no
+        longer comes closer to them; `n_iter` is the most then.
     learning_rate : float
         Step size of Adam.
     scaling : {"range", "percentile", "none"}
@@ -81,6 +95,10 @@ class FillConfig:
     """
 
     n_iter: int = 200
+    crop_size: int | None = None
+    batch_size: int = 1
+    n_passes: int = 24
+    adapt_to: Literal["stack", "plane"] = "stack"
     mask_ratio: float = 0.3
     mask_shape: MaskShape = "pixels"
     mask_per_channel: bool = True
@@ -88,6 +106,7 @@ class FillConfig:
     averaging: float = 0.9
     bias_corrected: bool = False
     own_pixel: bool = False
+    keep_mean: bool = False
     early_stopping: bool = False
     learning_rate: float = 2e-3
     scaling: ScalingMode = "range"
@@ -95,7 +114,11 @@ class FillConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require_whole(self, "n_iter", 1)
+        _require_whole(self, "n_iter", 1 if self.crop_size is None else 0)
+        if self.crop_size is not None:
+            _require_whole(self, "crop_size", 32)
+        _require_whole(self, "batch_size", 1)
+        _require_whole(self, "n_passes", 1)
         _require_whole(self, "pixel_shuffle", 1)
         if not 0 < self.mask_ratio < 1:
             raise ValueError(
@@ -111,27 +134,35 @@ class FillConfig:
         _require_choice(self, "scaling", ("range", "percentile", "none"))
         _require_choice(self, "mask_shape", ("pixels", "rows", "columns"))
         _require_choice(self, "precision", ("float32", "bfloat16"))
+        _require_choice(self, "adapt_to", ("stack", "plane"))
 
 
+_AUTO = FillConfig(
+    n_iter=60,
+    crop_size=128,
+    batch_size=2,
+    n_passes=24,
+    mask_ratio=0.5,
+    own_pixel=True,
+    keep_mean=True,
+    early_stopping=True,
+    scaling="percentile",
+)
 PRESETS: dict[str, FillConfig] = {
-    "auto": FillConfig(
-        n_iter=120,
-        mask_ratio=0.4,
-        averaging=0.97,
-        bias_corrected=True,
-        own_pixel=True,
-        early_stopping=True,
-        scaling="percentile",
-    ),
+    "auto": _AUTO,
+    "fast": replace(_AUTO, n_iter=30, batch_size=1, n_passes=8),
     "paper": FillConfig(n_iter=1000, averaging=0.99),
     "paper-fast": FillConfig(n_iter=200, averaging=0.9),
 }
 """Named settings.
 
-"auto" adapts to the noise that is found in the image; what stands here holds for
-independent noise. "paper" and "paper-fast" are the paper's, at full length and for
+"auto" and "fast" adapt to the noise that is found in the image; what stands here holds
+for independent noise. "paper" and "paper-fast" are the paper's, at full length and for
 speed.
 """
+
+MEASURING = ("auto", "fast")
+"""Presets that measure the noise and choose by it."""
 
 NOISE_KINDS: dict[str, dict[str, Any]] = {
     "independent": {
@@ -192,6 +223,9 @@ def fill_config(
         config = replace(config, **NOISE_KINDS[noise])
         if noise != "independent":
             config = replace(config, own_pixel=False, early_stopping=False)
+            if config.crop_size is not None:
+                # Correlated noise would be learnt, and then be predicted too.
+                config = replace(config, n_iter=0)
     given = {key: value for key, value in overrides.items() if value is not None}
     return replace(config, **given)
 

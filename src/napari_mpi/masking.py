@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["masked_mse", "random_mask"]
+__all__ = ["HELD_OUT", "mask_pairs", "masked_mse", "random_mask"]
+
+HELD_OUT = 0.02
+"""Share of the pixels that are kept out of the training, to validate on."""
+
+MaskShape = Literal["pixels", "rows", "columns"]
 
 
 def random_mask(
     shape: tuple[int, ...],
     mask_ratio: float | Tensor,
     generator: torch.Generator,
-    mask_shape: Literal["pixels", "rows", "columns"] = "pixels",
+    mask_shape: MaskShape = "pixels",
 ) -> Tensor:
     """Draw a mask that hides each pixel independently with probability `mask_ratio`.
 
@@ -34,14 +40,48 @@ def random_mask(
     Tensor
         float32, 0 where hidden and 1 where visible.
     """
+    draw = _draw(shape, generator, mask_shape)
+    return (draw >= mask_ratio).to(torch.float32).expand(shape)
+
+
+def mask_pairs(
+    shape: tuple[int, ...],
+    mask_ratio: float,
+    generator: torch.Generator,
+    mask_shape: MaskShape = "pixels",
+) -> Iterator[Tensor]:
+    """Draw masks without end, two at a time that complete each other.
+
+    Each mask is one of `random_mask`. The second of a pair hides what the first one
+    shows, as far as the mask ratio allows, so that no pixel has to wait for its first
+    prediction: with a ratio of one half, each pixel is hidden once in a pair.
+
+    Parameters
+    ----------
+    shape, mask_ratio, generator, mask_shape
+        As for `random_mask`.
+
+    Yields
+    ------
+    Tensor
+        float32, 0 where hidden and 1 where visible.
+    """
+    while True:
+        draw = _draw(shape, generator, mask_shape)
+        for uniform in (draw, 1 - draw):
+            yield (uniform >= mask_ratio).to(torch.float32).expand(shape)
+
+
+def _draw(
+    shape: tuple[int, ...], generator: torch.Generator, mask_shape: MaskShape
+) -> Tensor:
     *leading, height, width = shape
     drawn = {
         "pixels": (height, width),
         "rows": (height, 1),
         "columns": (1, width),
     }[mask_shape]
-    draw = torch.rand((*leading, *drawn), generator=generator, device=generator.device)
-    return (draw >= mask_ratio).to(torch.float32).expand(shape)
+    return torch.rand((*leading, *drawn), generator=generator, device=generator.device)
 
 
 def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ The architecture is the "skip" hourglass of Deep Image Prior (Ulyanov et al., CV
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,7 +37,8 @@ class _ConvNormAct(nn.Module):
         self.norm = nn.BatchNorm2d(WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
+        # In place: batch norm's own gradient does not need its output.
+        return F.leaky_relu_(self.norm(self.conv(x)), 0.2)
 
 
 class _Level(nn.Module):
@@ -55,10 +58,51 @@ class _Level(nn.Module):
         below = self.down(x)  # (B, 64, H/2, W/2)
         if self.deeper is not None:
             below = self.deeper(below)
-        below = F.interpolate(below, scale_factor=2.0, mode="nearest")
-        merged = torch.cat([self.skip(x), below], dim=1)  # (B, 128, H, W)
-        out: Tensor = self.up(self.merge_norm(merged))
+        # By definition: enlarge `below` twofold, join it to the skip, normalise, then
+        # convolve. Each pixel of `below` stands for four equal ones, so it may as well
+        # be normalised small, and enlarged by the convolution: a fifth of the time.
+        skip = self._normalised(self.skip(x), slice(WIDTH))
+        below = self._normalised(below, slice(WIDTH, None))
+        merge = cast(_ConvNormAct, self.up[0])
+        weight = merge.conv.weight  # (64, 128, 3, 3)
+        merged = _convolved(skip, weight[:, :WIDTH], merge.conv.bias)
+        merged += _enlarged_and_convolved(below, weight[:, WIDTH:])
+        out: Tensor = self.up[1](F.leaky_relu_(merge.norm(merged), 0.2))
         return out
+
+    def _normalised(self, x: Tensor, channels: slice) -> Tensor:
+        """Apply a part of the batch norm to the channels that it is for."""
+        norm = self.merge_norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.momentum is not None
+        return F.batch_norm(
+            x,
+            norm.running_mean[channels],
+            norm.running_var[channels],
+            norm.weight[channels],
+            norm.bias[channels],
+            norm.training,
+            norm.momentum,
+            norm.eps,
+        )
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve 3x3 with reflected borders."""
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias)
+
+
+def _enlarged_and_convolved(small: Tensor, weight: Tensor) -> Tensor:
+    """Enlarge twofold to the nearest pixel, then convolve 3x3 with reflected borders.
+
+    The nine weights fall onto two by two small pixels. Those that share one are added
+    up first, which leaves a transposed convolution.
+    """
+    shared = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+    kernel = torch.einsum("tk,oikl,sl->iots", shared, weight, shared)  # (i, o, 4, 4)
+    padded = F.pad(small, (1, 1, 1, 1), mode="replicate")
+    return F.conv_transpose2d(padded, kernel, stride=2, padding=3)
 
 
 class Hourglass(nn.Module):

@@ -73,6 +73,12 @@ class Weights:
     sha256: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def know_noise(self) -> bool:
+        """Whether they were trained on images with simulated noise."""
+        config = self.card.get("config")
+        return isinstance(config, dict) and bool(config.get("noise_share"))
+
     def build(self) -> Hourglass:
         """Return a new network that holds a copy of these weights."""
         network = Hourglass(self.image_channels, self.mask_channels)

@@ -1,0 +1,133 @@
+"""How much memory a run takes, what there is, and giving it back."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = [
+    "allocate",
+    "available_bytes",
+    "fitting_tile_size",
+    "give_back",
+    "is_out_of_memory",
+    "keep_warm",
+    "let_go",
+    "pass_bytes",
+    "smaller_tile_size",
+    "training_bytes",
+]
+
+# Measured by `python -m benchmarks.speed --memory`, in bytes per pixel of the plane and
+# per channel of 64 features, rounded up.
+_PASS_BYTES, _TRAINING_BYTES = 1500, 6000
+# A run leaves this share of the free memory to others.
+_SHARE = 0.6
+_SMALLEST_TILE = 128
+# Parameters of glibc's `mallopt`.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def pass_bytes(n_pixels: int) -> int:
+    """Return about how much memory a pass over so many pixels takes."""
+    return _PASS_BYTES * n_pixels
+
+
+def training_bytes(n_pixels: int) -> int:
+    """Return about how much memory an iteration over so many pixels takes."""
+    return _TRAINING_BYTES * n_pixels
+
+
+def available_bytes(device: torch.device) -> int:
+    """Return how much memory a device has free."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def fitting_tile_size(size: int, device: torch.device) -> int:
+    """Return the size, halved until a tile of it fits into the free memory."""
+    available = _SHARE * available_bytes(device)
+    while size > _SMALLEST_TILE and pass_bytes(size**2) > available:
+        size //= 2
+    return size
+
+
+def smaller_tile_size(size: int) -> int | None:
+    """Return the next smaller size of tiles, or None if there is none."""
+    return size // 2 if size > _SMALLEST_TILE else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory has run out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # On a CPU, torch has no type of its own for it.
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in said
+        or "not enough memory" in said
+        or "out of memory" in said
+    )
+
+
+def allocate(shape: tuple[int, ...], dtype: DTypeLike, on_disk: bool) -> NDArray[Any]:
+    """Return an array of zeros, in memory or in a temporary file.
+
+    The file is gone with the array.
+    """
+    if not on_disk:
+        return np.zeros(shape, dtype)
+    with tempfile.TemporaryFile(prefix="napari-mpi-") as file:
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+
+
+def let_go(array: Any) -> None:
+    """Let what was read or written of a memory-mapped array leave the memory."""
+    mapped = getattr(array, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        # A read-only or a private mapping may refuse; it stays right, only larger.
+        with contextlib.suppress(OSError, ValueError):
+            if getattr(array, "mode", "") in ("r", "r+", "w+"):
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def keep_warm() -> None:
+    """Keep freed memory for the next iteration instead of asking for it anew.
+
+    Every iteration allocates the same large blocks. With glibc each would come fresh
+    from the system and be cleared page by page, which takes a quarter of the time.
+    Elsewhere nothing happens. `give_back` ends it.
+    """
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back(device: torch.device) -> None:
+    """Return freed memory to the system and to other programs on the device."""
+    if (libc := _glibc()) is not None:
+        # glibc's own dynamic threshold ends here.
+        libc.mallopt(_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(_TRIM_THRESHOLD, 2**26)
+        libc.malloc_trim(0)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def _glibc() -> Any:
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "gnu_get_libc_version") else None
