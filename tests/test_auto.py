@@ -12,6 +12,7 @@ from napari_mpi.auto import choose
 from napari_mpi.config import PRESETS
 from napari_mpi.noise import estimate_noise
 from napari_mpi.synthetic import fluorescence_image
+from napari_mpi.weights import load_weights
 
 INDEPENDENT = estimate_noise(np.random.default_rng(0).normal(100, 9, (64, 64)))
 
@@ -31,7 +32,8 @@ def test_independent_noise_is_combined_with_the_pixels_own_value():
 
 def test_correlated_noise_hides_most_of_the_neighbours():
     choice = choose(with_noise(correlation=(0.6, 0.55)))
-    assert choice.config.mask_ratio == 0.9
+    assert choice.config.mask_ratio == 0.75
+    assert choice.config.n_iter == 0
     assert not choice.config.own_pixel
     assert not choice.config.early_stopping
     assert "share their noise (correlation 0.60" in choice.reason
@@ -128,7 +130,7 @@ def test_a_noise_kind_that_is_given_is_not_measured(clean, rng):
     noisy = clean + 80 * rng.standard_normal(clean.shape)
     report = denoise(noisy, noise="correlated", n_iter=1).report
     assert report["choice"] is None
-    assert report["config"]["mask_ratio"] == 0.85
+    assert report["config"]["mask_ratio"] == 0.75
     assert not report["config"]["own_pixel"]
 
 
@@ -149,3 +151,20 @@ def test_stripes_are_removed(clean, rng):
     # The lasting difference of a row from the truth is its stripe.
     left = (result.image - clean).mean(axis=1).std()
     assert left < 0.6 * (noisy - clean).mean(axis=1).std()
+
+
+def test_weights_that_never_saw_noise_adapt_to_correlated_noise():
+    aware = choose(with_noise(correlation=(0.6, 0.6)))
+    unaware = choose(with_noise(correlation=(0.6, 0.6)), weights_know_noise=False)
+    assert aware.config.n_iter == 0
+    assert unaware.config.n_iter > PRESETS["auto"].n_iter
+    assert unaware.config.mask_ratio > aware.config.mask_ratio
+
+
+def test_weights_that_never_saw_noise_adapt_to_a_noise_kind_that_is_given(clean, rng):
+    noisy = clean + 80 * rng.standard_normal(clean.shape)
+    blank = load_weights()
+    unaware = replace(blank, card={})
+    settings = {"noise": "correlated", "n_passes": 2}
+    assert denoise(noisy, weights=blank, **settings).report["iterations"] == 0
+    assert denoise(noisy, weights=unaware, **settings).report["iterations"] > 60

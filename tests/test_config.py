@@ -4,6 +4,7 @@ import math
 import pytest
 
 from napari_mpi.config import (
+    MEASURING,
     NOISE_KINDS,
     PRESETS,
     FillConfig,
@@ -20,17 +21,27 @@ def test_the_presets_are_those_of_the_paper():
 
 
 def test_independent_noise_hides_little_and_correlated_noise_much():
-    assert fill_config(noise="independent").mask_ratio == 0.3
-    assert fill_config(noise="independent").mask_per_channel
-    assert fill_config(noise="correlated").mask_ratio >= 0.8
-    assert fill_config(noise="strongly-correlated").pixel_shuffle > 1
+    assert fill_config("paper", noise="independent").mask_ratio == 0.3
+    assert fill_config("paper", noise="independent").mask_per_channel
+    assert fill_config("paper", noise="correlated").mask_ratio >= 0.8
+    assert fill_config("paper", noise="strongly-correlated").pixel_shuffle > 1
+
+
+@pytest.mark.parametrize("preset", MEASURING)
+def test_correlated_noise_is_not_learnt_on_crops(preset):
+    independent, correlated, strongly = (fill_config(preset, n) for n in NOISE_KINDS)
+    assert independent == PRESETS[preset]
+    assert correlated.n_iter == strongly.n_iter == 0
+    assert correlated.mask_ratio > independent.mask_ratio
+    assert not correlated.own_pixel
+    assert strongly.pixel_shuffle > 1
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("noise", [None, *NOISE_KINDS])
 def test_every_preset_goes_with_every_noise_kind(preset, noise):
     config = fill_config(preset, noise)
-    assert config.n_iter == PRESETS[preset].n_iter
+    assert config.scaling == PRESETS[preset].scaling
 
 
 def test_single_settings_win_over_noise_kind_and_preset():
@@ -50,8 +61,8 @@ def test_a_configuration_can_be_the_start():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"Unknown preset 'fast': .* paper-fast"):
-        fill_config("fast")
+    with pytest.raises(ValueError, match=r"Unknown preset 'slow': .* paper-fast"):
+        fill_config("slow")
     with pytest.raises(ValueError, match=r"Unknown noise kind 'salt'.* independent"):
         fill_config(noise="salt")
     with pytest.raises(TypeError, match="n_iters"):

@@ -39,7 +39,7 @@ def test_importing_the_package_loads_neither_torch_nor_qt():
 def test_the_library_works_without_loading_napari_or_qt():
     code = (
         "import sys, numpy, napari_mpi; "
-        "napari_mpi.denoise(numpy.random.rand(16, 16), n_iter=1); "
+        "napari_mpi.denoise(numpy.random.rand(16, 16), n_iter=1, n_passes=2); "
         "import napari_mpi.cli, napari_mpi.pretrain; "
         "print({'napari', 'qtpy', 'magicgui'} & set(sys.modules))"
     )
@@ -66,6 +66,11 @@ LAYERS = {
     "masking": set(),
     "noise": set(),
     "colour": set(),
+    "tiles": set(),
+    "memory": set(),
+    "masked_plane": {"masking", "network"},
+    "adapt": {"masked_plane", "masking", "network"},
+    "passes": {"adapt", "masked_plane", "network", "tiles"},
     "auto": {"noise"},
     "verdict": {"noise"},
     "network": set(),
@@ -77,14 +82,17 @@ LAYERS = {
     "synthetic": set(),
     "weights": {"network"},
     "weights_library": {"weights"},
-    "fill": {"masking", "network"},
-    "pipeline": {
+    "fill": {"masked_plane", "masking", "network"},
+    "pipeline": {"colour", "denoising", "devices", "planes", "weights"},
+    "denoising": {
+        "adapt",
         "auto",
         "colour",
-        "devices",
         "fill",
         "intensity",
+        "memory",
         "noise",
+        "passes",
         "planes",
         "verdict",
         "weights",
@@ -155,7 +163,8 @@ def test_the_wheel_works_outside_the_checkout(wheel, tmp_path):
     code = (
         "import numpy, napari_mpi, npe2; "
         "print(napari_mpi.__file__); "
-        "print(napari_mpi.denoise(numpy.random.rand(20, 20), n_iter=1).image.shape); "
+        "image = numpy.random.rand(20, 20); "
+        "print(napari_mpi.denoise(image, n_iter=1, n_passes=2).image.shape); "
         "m = npe2.PluginManifest.from_distribution('napari-mpi'); "
         "m.validate_imports(); "
         "print(m.contributions.widgets[0].display_name)"

@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from napari_mpi import denoise, iter_denoise
+from napari_mpi import denoise, iter_denoise, memory
+from napari_mpi.passes import Passes
 
 DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
 
@@ -11,7 +13,7 @@ DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_shape_dtype_and_range_come_back(noisy, dtype):
     image = (noisy // 2).clip(0, 110).astype(dtype)
-    result = denoise(image, n_iter=2)
+    result = denoise(image, n_iter=2, n_passes=2)
     assert result.image.dtype == image.dtype
     assert result.image.shape == image.shape
     assert result.noise_map.dtype == np.float32
@@ -22,7 +24,7 @@ def test_shape_dtype_and_range_come_back(noisy, dtype):
 @pytest.mark.parametrize("shape", [(16, 16), (2, 17, 31), (2, 1, 2, 16, 19)])
 def test_every_leading_axis_is_looped(rng, shape):
     image = rng.normal(5, 1, shape)
-    result = denoise(image, n_iter=1)
+    result = denoise(image, n_iter=1, n_passes=2)
     assert result.image.shape == shape
     assert result.report["n_planes"] == int(np.prod(shape[:-2]))
     assert result.report["planes_done"] == result.report["n_planes"]
@@ -31,7 +33,7 @@ def test_every_leading_axis_is_looped(rng, shape):
 @pytest.mark.parametrize("samples", [3, 4])
 def test_colour_is_denoised_and_transparency_kept(rng, samples):
     image = rng.integers(0, 255, (20, 24, samples), dtype=np.uint8)
-    result = denoise(image, rgb=True, n_iter=1, noise="independent")
+    result = denoise(image, rgb=True, n_iter=1, n_passes=2, noise="independent")
     assert result.image.shape == image.shape
     if samples == 4:
         assert np.array_equal(result.image[..., 3], image[..., 3])
@@ -39,30 +41,30 @@ def test_colour_is_denoised_and_transparency_kept(rng, samples):
 
 
 def test_the_noise_map_is_input_minus_denoised_and_signed(noisy):
-    result = denoise(noisy, n_iter=3)
+    result = denoise(noisy, n_iter=3, n_passes=2)
     assert np.array_equal(result.image + result.noise_map, noisy.astype(np.float32))
     assert result.noise_map.min() < 0 < result.noise_map.max()
 
 
 def test_the_input_is_not_modified(noisy):
     before = noisy.copy()
-    denoise(noisy, n_iter=1)
+    denoise(noisy, n_iter=1, n_passes=2)
     assert np.array_equal(noisy, before)
     noisy.flags.writeable = False
-    denoise(noisy, n_iter=1)
+    denoise(noisy, n_iter=1, n_passes=2)
 
 
 def test_results_stay_within_an_integer_type(rng):
     image = rng.choice(np.array([0, 255], np.uint8), (32, 32))
-    assert denoise(image, n_iter=2).image.dtype == np.uint8
+    assert denoise(image, n_iter=2, n_passes=2).image.dtype == np.uint8
     signed = rng.choice(np.array([-32768, 32767], np.int16), (32, 32))
-    result = denoise(signed, n_iter=2)
+    result = denoise(signed, n_iter=2, n_passes=2)
     assert result.noise_map.max() <= 65535
 
 
 def test_a_stack_is_scaled_once_so_that_dim_planes_stay_dim(rng):
     dim, bright = rng.poisson(20, (32, 32)), rng.poisson(2000, (32, 32))
-    result = denoise(np.stack([dim, bright]).astype(np.uint16), n_iter=2)
+    result = denoise(np.stack([dim, bright]).astype(np.uint16), n_iter=2, n_passes=2)
     scaling = result.report["scaling"]
     assert scaling["gain"] > 1000
     assert result.image[0].mean() < 300
@@ -70,19 +72,19 @@ def test_a_stack_is_scaled_once_so_that_dim_planes_stay_dim(rng):
 
 def test_a_plane_does_not_depend_on_its_neighbours_order_or_number(rng):
     stack = rng.integers(0, 255, (3, 20, 20), dtype=np.uint8)
-    alone = denoise(stack[:1], preset="paper-fast", n_iter=2).image
-    together = denoise(stack, preset="paper-fast", n_iter=2).image
+    alone = denoise(stack[:1], preset="paper-fast", n_iter=2, n_passes=2).image
+    together = denoise(stack, preset="paper-fast", n_iter=2, n_passes=2).image
     assert np.array_equal(alone[0], together[0])
 
 
 def test_the_same_seed_gives_the_same_image(noisy):
-    first = denoise(noisy, n_iter=3, seed=4).image
-    assert np.array_equal(first, denoise(noisy, n_iter=3, seed=4).image)
-    assert not np.array_equal(first, denoise(noisy, n_iter=3, seed=5).image)
+    first = denoise(noisy, n_iter=3, n_passes=2, seed=4).image
+    assert np.array_equal(first, denoise(noisy, n_iter=3, n_passes=2, seed=4).image)
+    assert not np.array_equal(first, denoise(noisy, n_iter=3, n_passes=2, seed=5).image)
 
 
 def test_big_endian_strided_and_memory_mapped_arrays_give_the_same(noisy, tmp_path):
-    expected = denoise(noisy, n_iter=2).image
+    expected = denoise(noisy, n_iter=2, n_passes=2).image
     file = np.memmap(tmp_path / "image.raw", noisy.dtype, "w+", shape=noisy.shape)
     file[:] = noisy
     for image in (
@@ -91,20 +93,37 @@ def test_big_endian_strided_and_memory_mapped_arrays_give_the_same(noisy, tmp_pa
         np.repeat(noisy, 2, axis=1)[:, ::2],
         file,
     ):
-        assert np.array_equal(denoise(image, n_iter=2).image, expected)
+        assert np.array_equal(denoise(image, n_iter=2, n_passes=2).image, expected)
 
 
 def test_dask_arrays_are_read_plane_by_plane(noisy):
     dask_array = pytest.importorskip("dask.array")
     stack = np.stack([noisy, noisy[::-1]])
     lazy = dask_array.from_array(stack, chunks=(1, -1, -1))
-    assert np.array_equal(denoise(lazy, n_iter=1).image, denoise(stack, n_iter=1).image)
+    assert np.array_equal(
+        denoise(lazy, n_iter=1, n_passes=2).image,
+        denoise(stack, n_iter=1, n_passes=2).image,
+    )
 
 
-def test_progress_counts_planes_and_iterations(rng):
-    run = iter_denoise(rng.normal(size=(2, 16, 16)), n_iter=3)
-    seen = [(p.plane, p.step, round(p.fraction, 3)) for p in run]
-    assert seen == [
+def test_progress_counts_iterations_of_adapting_and_passes_of_each_plane(rng):
+    run = iter_denoise(rng.normal(size=(2, 16, 16)), n_iter=3, n_passes=2)
+    seen = list(run)
+    passes = [(p.plane, p.step, p.n_steps) for p in seen if p.phase == "filling"]
+    total = passes[-1][2]
+    adapting = [(p.step, p.n_steps) for p in seen if p.phase == "adapting"]
+    assert adapting == [(1, 3), (2, 3), (3, 3)]
+    assert passes == [(n, s + 1, total) for n in range(2) for s in range(total)]
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert fractions[0] > 0
+
+
+def test_progress_of_the_papers_loop_counts_planes_and_iterations(rng):
+    image = rng.normal(size=(2, 16, 16))
+    run = iter_denoise(image, preset="paper-fast", n_iter=3)
+    assert [(p.plane, p.step, round(p.fraction, 3)) for p in run] == [
         (0, 1, 0.167),
         (0, 2, 0.333),
         (0, 3, 0.5),
@@ -116,24 +135,119 @@ def test_progress_counts_planes_and_iterations(rng):
 
 def test_a_run_that_is_closed_keeps_what_it_reached(rng):
     stack = rng.normal(size=(3, 16, 16))
-    run = iter_denoise(stack, n_iter=4)
+    settings = {"n_iter": 4, "n_passes": 4}
+    run = iter_denoise(stack, **settings)
     for progress in run:
         if progress.plane == 1 and progress.step == 2:
             break
     run.close()
     result = run.result()
-    whole = denoise(stack, n_iter=4)
+    whole = denoise(stack, **settings)
     assert np.array_equal(result.image[0], whole.image[0])
     assert not np.array_equal(result.image[1], stack[1])
     assert np.array_equal(result.image[2], stack[2])
     assert result.report["complete"] is False
     assert result.report["planes_done"] == 1
-    assert result.report["iterations"] == 6
+    assert result.report["iterations"] == 4
     assert list(run) == []
 
 
+def test_planes_share_one_adaptation_or_have_one_each(rng):
+    stack = rng.normal(size=(3, 16, 16))
+    shared = denoise(stack, n_iter=2, n_passes=2).report
+    assert shared["iterations"] == 2
+    assert len(shared["adaptations"]) == 1
+    apart = denoise(stack, n_iter=2, n_passes=2, adapt_to="plane").report
+    assert apart["iterations"] == 6
+    firsts = [adaptation["first_plane"] for adaptation in apart["adaptations"]]
+    assert firsts == [0, 1, 2]
+    assert [len(a["losses"]) for a in apart["adaptations"]] == [2, 2, 2]
+
+
+def test_local_means_stay_those_of_the_input(rng):
+    # Without adapting, the network itself would shift what it has not seen before.
+    rows = np.linspace(0, 1, 96)[:, None] * np.ones(96)
+    noisy = 1000 + 500 * rows + rng.normal(0, 60, (96, 96))
+    settings = {"n_iter": 0, "n_passes": 4, "noise": "independent"}
+    result = denoise(noisy, keep_mean=True, **settings)
+    means = [result.noise_map[part].mean() for part in (slice(48), slice(48, None))]
+    assert np.abs(means).max() < 3  # 5 % of the noise
+    assert np.abs(result.noise_map).mean() > 20
+
+
+def test_results_of_lazy_arrays_do_not_stay_in_memory(noisy, tmp_path):
+    path = tmp_path / "stack.npy"
+    np.save(path, np.stack([noisy] * 3))
+    lazy = np.load(path, mmap_mode="r")
+    result = denoise(lazy, n_iter=1, n_passes=2)
+    assert isinstance(result.image, np.memmap)
+    assert isinstance(result.noise_map, np.memmap)
+    in_memory = denoise(np.asarray(lazy).copy(), n_iter=1, n_passes=2)
+    assert not isinstance(in_memory.image, np.memmap)
+    assert np.array_equal(result.image, in_memory.image)
+    assert np.array_equal(result.noise_map, in_memory.noise_map)
+
+
+def run_out_of_memory(monkeypatch, where, times, error):
+    """Let a function fail a few times before it works."""
+    real, left = getattr(*where), [times]
+
+    def failing(*args, **kwargs):
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(*where, failing)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_plane_that_does_not_fit_is_filled_in_smaller_tiles(
+    noisy, monkeypatch, error
+):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 2, error)
+    with pytest.warns(UserWarning, match="Memory ran out: .* in tiles of") as caught:
+        result = denoise(noisy, n_iter=1, n_passes=2)
+    assert len(caught) == 2
+    assert result.report["complete"]
+    assert [m[-11:] for m in result.report["fallbacks"]] == [
+        "384 pixels.",
+        "192 pixels.",
+    ]
+
+
+def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 99, MemoryError())
+    with (
+        pytest.warns(UserWarning, match="Memory ran out"),
+        pytest.raises(MemoryError, match=r"too little free memory.*smaller region"),
+    ):
+        denoise(noisy, n_iter=1, n_passes=2)
+
+
+def test_another_failure_is_not_taken_for_lack_of_memory(noisy, monkeypatch):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 9, RuntimeError("broken"))
+    with pytest.raises(RuntimeError, match="broken"):
+        denoise(noisy, n_iter=1, n_passes=2)
+
+
+def test_whole_planes_that_cannot_fit_are_refused_before_the_first_step(
+    noisy, monkeypatch
+):
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
+    with pytest.raises(MemoryError, match=r"40x48 pixels.*preset auto or fast"):
+        denoise(noisy, preset="paper-fast")
+
+
 def test_the_report_can_be_written_down_and_names_everything(noisy):
-    report = json.loads(json.dumps(denoise(noisy, n_iter=1, seed=3).report))
+    report = json.loads(json.dumps(denoise(noisy, n_iter=1, n_passes=2, seed=3).report))
     assert report["seed"] == 3
     assert report["config"]["n_iter"] == 1
     assert report["weights"] == "universal"
@@ -152,7 +266,7 @@ def test_a_constant_image_is_returned_as_it_is_with_a_warning():
 
 def test_an_empty_frame_within_a_stack_stays_as_it_is(noisy):
     stack = np.stack([noisy, np.zeros_like(noisy)])
-    result = denoise(stack, n_iter=1)
+    result = denoise(stack, n_iter=1, n_passes=2)
     assert not result.image[1].any()
     assert result.report["complete"] is True
 
@@ -172,7 +286,7 @@ def test_an_empty_frame_within_a_stack_stays_as_it_is(noisy):
 )
 def test_what_is_no_image_is_refused(image, error, message):
     with pytest.raises(error, match=message):
-        denoise(image, n_iter=1)
+        denoise(image, n_iter=1, n_passes=2)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -189,7 +303,8 @@ def test_bad_pixels_are_counted_and_named_with_what_to_do(rng, value):
         ({"preset": "best"}, r"Unknown preset 'best'.*paper, paper-fast"),
         ({"noise": "loud"}, "Unknown noise kind 'loud'"),
         ({"device": "tpu"}, "device 'tpu' is not available"),
-        ({"n_iter": 0}, "n_iter is 0"),
+        ({"n_iter": -1}, "n_iter is -1"),
+        ({"preset": "paper", "n_iter": 0}, "n_iter is 0"),
         ({"mask_ratio": 1.0}, "mask_ratio is 1.0"),
     ],
 )
@@ -221,9 +336,10 @@ def colour_image(rng):
 
 
 def test_auto_fills_brightness_and_colour_differences(colour_image):
-    run = iter_denoise(colour_image, rgb=True, n_iter=2)
+    run = iter_denoise(colour_image, rgb=True, n_iter=2, n_passes=2)
     planes = [(progress.plane, progress.n_planes) for progress in run]
-    assert planes == [(0, 3), (0, 3), (1, 3), (1, 3), (2, 3), (2, 3)]
+    assert set(planes) == {(0, 3), (1, 3), (2, 3)}
+    assert planes == sorted(planes)
     result = run.result()
     assert result.report["iterations"] == 6
     assert result.report["complete"]
@@ -233,9 +349,9 @@ def test_auto_fills_brightness_and_colour_differences(colour_image):
 
 
 def test_a_colour_run_that_is_stopped_keeps_the_brightness(colour_image):
-    run = iter_denoise(colour_image, rgb=True, n_iter=3)
+    run = iter_denoise(colour_image, rgb=True, n_iter=3, n_passes=2)
     for progress in run:
-        if (progress.plane, progress.step) == (1, 1):
+        if progress.plane == 1 and progress.phase == "filling":
             break
     run.close()
     result = run.result()
@@ -250,7 +366,7 @@ def test_a_colour_run_that_is_stopped_keeps_the_brightness(colour_image):
 
 def test_a_gray_image_in_colour_stays_gray(noisy):
     gray = np.stack([noisy] * 3, axis=-1)
-    image = denoise(gray, rgb=True, n_iter=2).image
+    image = denoise(gray, rgb=True, n_iter=2, n_passes=2).image
     assert not np.array_equal(image, gray)
     assert np.ptp(image.astype(int), axis=-1).max() <= 1
 

@@ -74,7 +74,7 @@ def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
     widget.n_iter.value = 100_000
     widget.run()
-    qtbot.waitUntil(lambda: "iteration" in widget.status.value, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
     widget.cancel_button.clicked.emit(True)
     finish(widget, qtbot)
     assert len(viewer.layers) == 1
@@ -85,9 +85,10 @@ def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
 
 def test_stop_and_keep_adds_the_estimate_so_far(viewer, widget, noisy, qtbot):
     viewer.add_image(np.stack([noisy, noisy]), name="stack")
+    widget.preset.value = "paper-fast"
     widget.n_iter.value = 100_000
     widget.run()
-    qtbot.waitUntil(lambda: "iteration" in widget.status.value, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
     widget.keep_button.clicked.emit(True)
     finish(widget, qtbot)
     denoised = viewer.layers["stack denoised"]
@@ -97,11 +98,24 @@ def test_stop_and_keep_adds_the_estimate_so_far(viewer, widget, noisy, qtbot):
     assert widget.status.value.startswith("Stopped after")
 
 
+def test_there_is_nothing_to_keep_before_the_first_plane_is_filled(
+    viewer, widget, noisy, qtbot
+):
+    viewer.add_image(noisy)
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "Learning" in widget.status.value, timeout=TIMEOUT)
+    widget.keep_button.clicked.emit(True)
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 1
+    assert "no plane was filled" in widget.status.value
+
+
 def test_the_window_stays_live_during_a_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
     widget.n_iter.value = 100_000
     widget.run()
-    qtbot.waitUntil(lambda: "iteration" in widget.status.value, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
     widget.seed.value = 7
     assert widget.seed.value == 7
     assert widget.running

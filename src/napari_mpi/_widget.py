@@ -333,6 +333,12 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         # An aborted worker returns nothing.
         if result is None or self._layer is None:
             return
+        if not result.report["complete"] and not result.noise_map.any():
+            self.status.value = (
+                "Stopped while the network was learning from the image; no plane was "
+                "filled yet, so there is nothing to keep."
+            )
+            return
         denoised, noise_map = result_layers(self._layer, result)
         self._viewer.add_layer(noise_map)
         self._viewer.add_layer(denoised)

@@ -9,7 +9,7 @@ import numpy as np
 from napari_mpi.config import PRESETS, FillConfig, MaskShape
 from napari_mpi.noise import NoiseEstimate
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "choose", "for_unaware_weights"]
 
 # Below this correlation of neighbours, noise counts as independent; from the higher
 # one on, nothing that is near may be seen.
@@ -19,7 +19,7 @@ _STRIPED = 0.12
 # With correlated noise no held-out pixel tells when to stop: its noise can be guessed
 # from its neighbours, and learnt. Networks that have seen such noise in pre-training
 # are taken as they are; others have to adapt with hardly anything in sight.
-_CORRELATED_RATIO, _CORRELATED_PASSES = 0.75, 1.5
+_CORRELATED_RATIO = 0.75
 _UNAWARE_RATIO, _UNAWARE_ITERATIONS = 0.85, 3
 # Noise below these shares of the signal range is not worth the risk of removing it.
 # What looks weak and correlated is more likely to be structure.
@@ -96,20 +96,17 @@ def choose(
             f"until held-out {lines} are predicted no better."
         )
         return Choice(replace(config, mask_shape=lines), False, reason)
-    if weights_know_noise:
-        highest, n_iter = _CORRELATED_RATIO, 0
-        learning = "and the network is not to learn from the noise"
-    else:
-        highest, n_iter = _UNAWARE_RATIO, _UNAWARE_ITERATIONS * config.n_iter
-        learning = "while the network learns from the image"
     towards = (correlation - _LOW) / (_HIGH - _LOW)
+    learning = "and the network is not to learn from the noise"
+    highest = _CORRELATED_RATIO
+    if not weights_know_noise:
+        learning, highest = "while the network learns from the image", _UNAWARE_RATIO
     ratio = float(np.interp(towards, [0, 1], [config.mask_ratio, highest]))
     config = replace(
         config,
-        n_iter=n_iter,
+        n_iter=0 if weights_know_noise else _UNAWARE_ITERATIONS * config.n_iter,
         early_stopping=False,
         mask_ratio=round(ratio, 3),
-        n_passes=round(_CORRELATED_PASSES * config.n_passes),
     )
     reason = (
         f"Neighbouring pixels share their noise (correlation {correlation:.2f}; "
@@ -117,6 +114,14 @@ def choose(
         f"a time, {learning}."
     )
     return Choice(config, False, reason)
+
+
+def for_unaware_weights(config: FillConfig, preset: FillConfig) -> FillConfig:
+    """Let weights adapt to correlated noise that would otherwise not be adapted."""
+    if config.n_iter > 0:
+        return config
+    n_iter = _UNAWARE_ITERATIONS * preset.n_iter
+    return replace(config, n_iter=n_iter, mask_ratio=_UNAWARE_RATIO)
 
 
 def _growth(noise: NoiseEstimate) -> str:

@@ -138,10 +138,10 @@ class FillConfig:
 
 
 _AUTO = FillConfig(
-    n_iter=60,
+    n_iter=80,
     crop_size=128,
     batch_size=2,
-    n_passes=24,
+    n_passes=48,
     mask_ratio=0.5,
     own_pixel=True,
     keep_mean=True,
@@ -150,7 +150,7 @@ _AUTO = FillConfig(
 )
 PRESETS: dict[str, FillConfig] = {
     "auto": _AUTO,
-    "fast": replace(_AUTO, n_iter=30, batch_size=1, n_passes=8),
+    "fast": replace(_AUTO, n_iter=40, batch_size=1, n_passes=16),
     "paper": FillConfig(n_iter=1000, averaging=0.99),
     "paper-fast": FillConfig(n_iter=200, averaging=0.9),
 }
@@ -220,12 +220,14 @@ def fill_config(
             raise ValueError(
                 f"Unknown noise kind {noise!r}: choose one of {', '.join(NOISE_KINDS)}."
             )
-        config = replace(config, **NOISE_KINDS[noise])
+        if config.crop_size is None:
+            config = replace(config, **NOISE_KINDS[noise])
+        elif noise != "independent":
+            # Correlated noise would be learnt, and then be predicted too.
+            shuffle = NOISE_KINDS[noise]["pixel_shuffle"]
+            config = replace(config, n_iter=0, mask_ratio=0.75, pixel_shuffle=shuffle)
         if noise != "independent":
             config = replace(config, own_pixel=False, early_stopping=False)
-            if config.crop_size is not None:
-                # Correlated noise would be learnt, and then be predicted too.
-                config = replace(config, n_iter=0)
     given = {key: value for key, value in overrides.items() if value is not None}
     return replace(config, **given)
 

@@ -16,7 +16,7 @@ from scipy import ndimage
 import napari_mpi
 from napari_mpi import memory
 from napari_mpi.adapt import Adaptation, State, cut_crops
-from napari_mpi.auto import Choice, choose
+from napari_mpi.auto import Choice, choose, for_unaware_weights
 from napari_mpi.colour import from_opponent
 from napari_mpi.config import MEASURING, PRESETS, FillConfig, fill_config
 from napari_mpi.fill import Fill
@@ -34,6 +34,8 @@ _N_SAMPLES = 4_000_000
 _N_NOISE_PLANES = 5
 # The network adapts to no more planes of a stack than this, spread evenly.
 _MAX_ADAPT_PLANES = 32
+# More crops than this are as good as new when they come again.
+_MAX_CROPS = 512
 # Local means are taken with a Gaussian of this standard deviation, in pixels: wide
 # enough that hardly any noise is left in them.
 _MEAN_SIGMA = 24.0
@@ -106,8 +108,13 @@ class Request:
         self, found: NoiseEstimate | None, weights: Weights
     ) -> tuple[FillConfig, Choice | None]:
         """Return the settings in full, and what was made of the noise."""
-        if self.preset not in MEASURING or self.noise is not None or found is None:
+        if self.preset not in MEASURING:
             return fill_config(self.preset, self.noise, **self.settings), None
+        if self.noise is not None or found is None:
+            config = fill_config(self.preset, self.noise)
+            if not weights.know_noise:
+                config = for_unaware_weights(config, PRESETS[self.preset])
+            return fill_config(config, **self.settings), None
         choice = choose(
             found, PRESETS[self.preset], weights_know_noise=weights.know_noise
         )
@@ -356,11 +363,11 @@ class Denoising:
         return adaptation.states
 
     def _crops(self, group: list[tuple[int, Index]], seed: int) -> list[torch.Tensor]:
-        """Cut as many crops as there will be iterations, from planes spread evenly."""
+        """Cut crops for all iterations from planes that are spread evenly."""
         config = self._config
         assert config.crop_size is not None
         rng = np.random.default_rng(seed)
-        number = max(config.n_iter * config.batch_size, 1)
+        number = min(max(config.n_iter * config.batch_size, 1), _MAX_CROPS)
         chosen = _spread_evenly(group, min(_MAX_ADAPT_PLANES, number))
         crops: list[torch.Tensor] = []
         for _, index in chosen:

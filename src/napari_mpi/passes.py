@@ -137,11 +137,12 @@ class Passes:
     def _add(self, predicted: Tensor, mask: Tensor) -> None:
         """Let the predictions of hidden pixels count, in place (Welford's update)."""
         hidden = (1 - mask).expand_as(predicted)
+        # The first prediction's distance from the stand-in is no scatter.
+        known = hidden * (self._count > 0)
         self._count += hidden
         deviation = predicted - self._mean
         self._mean += hidden * deviation / self._count.clamp_min(1)
-        # The first prediction deviates from a stand-in, and not from itself.
-        self._scatter += hidden * deviation * (predicted - self._mean)
+        self._scatter += known * (deviation * (predicted - self._mean)).clamp_min(0)
 
     @torch.no_grad()
     def _fix_statistics(self, mask: Tensor) -> None:

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_mpi import memory
+
+CPU = torch.device("cpu")
+
+
+def test_arrays_on_disk_behave_like_arrays():
+    array = memory.allocate((3, 4), np.uint16, on_disk=True)
+    assert array.shape == (3, 4)
+    assert not array.any()
+    array[1] = 7
+    memory.let_go(array)
+    assert (array[1] == 7).all()
+    assert (array[0] == 0).all()
+
+
+def test_what_is_let_go_of_a_file_is_still_there(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(100_000))
+    for mode in ("r", "r+", "c"):
+        array = np.load(path, mmap_mode=mode)
+        if mode == "c":
+            array[3] = -1  # a private change has no other place than memory
+        memory.let_go(array)
+        assert array[3] == (-1 if mode == "c" else 3)
+    memory.let_go(np.zeros(3))
+
+
+def test_tiles_are_made_small_enough_for_the_free_memory(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 10**12)
+    assert memory.fitting_tile_size(768, CPU) == 768
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 400 * 2**20)
+    size = memory.fitting_tile_size(768, CPU)
+    assert memory.pass_bytes(size**2) < 400 * 2**20 < memory.pass_bytes((2 * size) ** 2)
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 0)
+    smallest = memory.fitting_tile_size(768, CPU)
+    assert memory.smaller_tile_size(smallest) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            True,
+        ),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_lack_of_memory_is_told_from_other_failures(error, expected):
+    assert memory.is_out_of_memory(error) is expected
+
+
+def test_there_is_some_memory_and_keeping_it_can_be_ended():
+    assert memory.available_bytes(CPU) > 10**6
+    memory.keep_warm()
+    memory.give_back(CPU)
