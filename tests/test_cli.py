@@ -228,3 +228,14 @@ def test_ctrl_c_stops_cleanly(image_file, tmp_path):
     assert "stopped" in errors
     assert "Traceback" not in errors
     assert list(out.iterdir()) == []
+
+
+def test_a_forecast_says_what_a_run_takes_and_writes_nothing(
+    image_file, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    assert main(["denoise", str(image_file), "-o", str(out), "--forecast"]) == 0
+    said = capsys.readouterr().out
+    assert "cells.tif: about " in said
+    assert "GiB of memory" in said
+    assert list(out.iterdir()) == []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_mpi import files
+from napari_mpi import files, tiff
 from napari_mpi.files import (
     FileError,
     ImageData,
@@ -911,3 +911,20 @@ def test_the_reference_images_can_be_read(shared_data):
         image = read_image(path)
         assert can_read(path)
         assert image.axes in ("YX", "YXS")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_large_tiff_is_read_when_its_pixels_are_asked_for(
+    tmp_path, rng, monkeypatch, compression, byteorder
+):
+    stack = rng.integers(0, 60000, (3, 20, 30)).astype(np.uint16)
+    path = tmp_path / "large.ome.tif"
+    tifffile.imwrite(path, stack, byteorder=byteorder, compression=compression)
+    assert not isinstance(read_image(path).data, np.memmap)
+    monkeypatch.setattr(tiff, "MAX_IN_MEMORY", 1000)
+    data = read_image(path).data
+    assert isinstance(data, np.memmap)
+    assert np.array_equal(data, stack)
+    if compression is None:  # the file itself, which nothing may change
+        assert not data.flags.writeable

@@ -377,3 +377,33 @@ def test_a_constant_colour_image_is_returned_as_it_is():
         result = denoise(image, rgb=True)
     assert len(caught) == 1
     assert np.array_equal(result.image, image)
+
+
+def test_a_forecast_grows_with_the_work(rng):
+    stack = rng.normal(100, 9, (4, 64, 64))
+    one = iter_denoise(stack[:1], n_iter=0, n_passes=8, noise="independent").forecast()
+    four = iter_denoise(stack, n_iter=0, n_passes=80, noise="independent").forecast()
+    assert 0 < 4 * one.seconds < four.seconds
+    loop = iter_denoise(stack, preset="paper").forecast()
+    assert loop.seconds > four.seconds
+    assert one.memory == four.memory > 64 * 64 * 1000
+
+
+def test_a_forecast_changes_nothing(noisy):
+    run = iter_denoise(noisy, n_iter=1, n_passes=2)
+    run.forecast()
+    assert len(list(run)) > 1
+    expected = denoise(noisy, n_iter=1, n_passes=2).image
+    assert np.array_equal(run.result().image, expected)
+
+
+def test_the_forecast_of_a_colour_image_is_that_of_its_components(colour_image):
+    forecast = iter_denoise(colour_image, rgb=True, n_iter=1, n_passes=2).forecast()
+    assert forecast.seconds > 0
+    assert forecast.memory > 0
+
+
+def test_there_is_nothing_to_forecast_for_a_constant_image():
+    with pytest.warns(UserWarning, match="constant"):
+        run = iter_denoise(np.ones((20, 20)))
+    assert run.forecast().seconds == 0

@@ -16,7 +16,7 @@ from napari_mpi.config import NOISE_KINDS, PRESETS, PretrainConfig
 
 if TYPE_CHECKING:  # these load torch, which a quick `--help` does without
     from napari_mpi.files import ImageData
-    from napari_mpi.pipeline import Denoised, Denoising
+    from napari_mpi.pipeline import Denoised, Denoising, Forecast
 
 __all__ = ["main"]
 
@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     denoise.add_argument(
         "--noise-map", action="store_true", help="also write what was removed"
     )
+    denoise.add_argument(
+        "--forecast", action="store_true",
+        help="only say how long each input will take, and how much memory",
+    )  # fmt: skip
 
     demo = commands.add_parser(
         "demo", help="denoise a synthetic stack with known truth and show the gain"
@@ -150,6 +154,11 @@ def _add_fill_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     expert = parser.add_argument_group("single settings, instead of the preset's")
     expert.add_argument("--n-iter", type=int, metavar="T")
+    expert.add_argument("--n-passes", type=int, metavar="N")
+    expert.add_argument(
+        "--adapt-to", choices=("stack", "plane"),
+        help="learn once from the whole stack (auto, fast), or from each plane",
+    )  # fmt: skip
     expert.add_argument("--mask-ratio", type=float, metavar="P")
     expert.add_argument("--averaging", type=float, metavar="BETA")
     expert.add_argument("--learning-rate", type=float)
@@ -160,8 +169,9 @@ def _add_fill_options(parser: argparse.ArgumentParser) -> None:
 
 def _fill_options(args: argparse.Namespace) -> dict[str, Any]:
     names = (
-        "preset", "noise", "weights", "device", "seed", "n_iter", "mask_ratio",
-        "averaging", "learning_rate", "pixel_shuffle", "scaling", "precision",
+        "preset", "noise", "weights", "device", "seed", "n_iter", "n_passes",
+        "adapt_to", "mask_ratio", "averaging", "learning_rate", "pixel_shuffle",
+        "scaling", "precision",
     )  # fmt: skip
     return {name: getattr(args, name) for name in names}
 
@@ -190,6 +200,9 @@ def _denoise(args: argparse.Namespace) -> int:
             image = read_image(source)
             _require_fitting(target, image)
             run = iter_denoise(image.data, rgb=image.rgb, **options)
+            if args.forecast:
+                print(f"{source}: {_in_words(run.forecast())}")
+                continue
             result = _finish(run, source.name)
             _write_result(target, image, result, args.noise_map)
             _say_findings(source.name, result.report)
@@ -201,6 +214,12 @@ def _denoise(args: argparse.Namespace) -> int:
     if failed and len(targets) > 1:
         _say(f"{failed} of {len(targets)} inputs failed, see above.")
     return EXIT_FAILED if failed else 0
+
+
+def _in_words(forecast: Forecast) -> str:
+    minutes = forecast.seconds / 60
+    long = f"{minutes:.0f} min" if minutes > 2 else f"{forecast.seconds:.0f} s"
+    return f"about {long} and {forecast.memory / 2**30:.1f} GiB of memory"
 
 
 def _say_findings(name: str, report: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -27,7 +27,14 @@ from napari_mpi.planes import PlaneGrid
 from napari_mpi.verdict import Verdict, judge
 from napari_mpi.weights import Weights
 
-__all__ = ["ColourDenoising", "Denoised", "Denoising", "Progress", "Request"]
+__all__ = [
+    "ColourDenoising",
+    "Denoised",
+    "Denoising",
+    "Forecast",
+    "Progress",
+    "Request",
+]
 
 # The intensity scaling of a stack is read from about this many of its values.
 _N_SAMPLES = 4_000_000
@@ -39,6 +46,9 @@ _MAX_CROPS = 512
 # Local means are taken with a Gaussian of this standard deviation, in pixels: wide
 # enough that hardly any noise is left in them.
 _MEAN_SIGMA = 24.0
+_PROBE_SIZE = 256  # pixels
+# Float32 planes at work: noisy, mask, prediction, mean, scatter, count, and some more.
+_PLANE_BYTES = 64
 # Results larger than this go to a temporary file, as those of lazy arrays do.
 _MAX_IN_MEMORY = 2 * 2**30
 
@@ -94,6 +104,22 @@ class Progress:
     fraction: float
     loss: float | None = None
     validation: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes
+    ----------
+    seconds : float
+        Time, at most: with early stopping a run may end before.
+    memory : int
+        Bytes at the peak, besides the image and its results.
+    """
+
+    seconds: float
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -183,6 +209,50 @@ class Denoising:
         """End the run; `result` keeps what was reached."""
         self._steps.close()
 
+    def forecast(self) -> Forecast:
+        """Try a piece of the image, for about a second, and tell what the run takes."""
+        planes = self._to_fill()
+        if not planes:
+            return Forecast(0.0, 0)
+        config = self._config
+        plane = self._grid.to_channels(self._image[planes[0][1]])
+        piece = plane[:, :_PROBE_SIZE, :_PROBE_SIZE]
+        scaled = torch.from_numpy(np.ascontiguousarray(self._scaling.apply(piece)))
+        probe = Adaptation(
+            [scaled] * 2,
+            self._weights.build(),
+            replace(config, n_iter=2, batch_size=1, early_stopping=False),
+            seed=0,
+            device=self._device,
+        )
+        per_iteration = _fastest(probe) / scaled[0].numel()
+        # Two passes are the least; what is timed is one of them.
+        passes = Passes(
+            scaled,
+            self._weights.build(),
+            probe.states[-1:],
+            replace(config, n_passes=2),
+            seed=0,
+            device=self._device,
+        )
+        per_pass = _fastest(passes) / scaled[0].numel()
+        n_pixels = plane[0].size
+        if config.crop_size is None:
+            seconds = len(planes) * config.n_iter * n_pixels * per_iteration
+            memory_needed = memory.training_bytes(n_pixels)
+        else:
+            crop = min(config.crop_size**2, n_pixels)
+            n_adaptations = 1 if config.adapt_to == "stack" else len(planes)
+            n_crops = n_adaptations * config.n_iter * config.batch_size
+            seconds = n_crops * crop * per_iteration
+            seconds += len(planes) * config.n_passes * n_pixels * per_pass
+            tile = memory.fitting_tile_size(TILE_SIZE, self._device) ** 2
+            memory_needed = max(
+                memory.training_bytes(crop), memory.pass_bytes(min(tile, n_pixels))
+            )
+        n_channels = len(plane)
+        return Forecast(seconds, memory_needed + _PLANE_BYTES * n_channels * n_pixels)
+
     def result(self) -> Denoised:
         """Return what is reached so far.
 
@@ -244,23 +314,22 @@ class Denoising:
 
     def _to_fill(self) -> list[tuple[int, Index]]:
         """Return number and index of the planes that there is something to do for."""
-        planes = list(enumerate(self._grid.indices()))
         if self.unchanged is not None:
-            chosen = []
-        else:  # an empty frame stays as it is
-            chosen = [
-                (number, index)
-                for number, index in planes
-                if np.ptp(self._image[index]) > 0
-            ]
-        self._n_done = len(planes) - len(chosen)
-        return chosen
+            return []
+        return [
+            (number, index)
+            for number, index in enumerate(self._grid.indices())
+            if np.ptp(self._image[index]) > 0  # an empty frame stays as it is
+        ]
 
     def _iterate_over_planes(self) -> Generator[Progress, None, None]:
         """Fill each plane as the paper does, on its own and as a whole."""
         n_planes, n_iter = self._grid.n_planes, self._config.n_iter
-        self._require_memory()
-        for number, index in self._to_fill():
+        planes = self._to_fill()
+        self._n_done = n_planes - len(planes)
+        if planes:
+            self._require_memory()
+        for number, index in planes:
             plane = self._image[index].copy()
             while True:
                 fill = Fill(
@@ -294,6 +363,7 @@ class Denoising:
         config = self._config
         self._tile_size = memory.fitting_tile_size(TILE_SIZE, self._device)
         planes = self._to_fill()
+        self._n_done = self._grid.n_planes - len(planes)
         together = config.adapt_to == "stack"
         groups = [planes] if together else [[plane] for plane in planes]
         share = self._share_of_adapting(len(planes) if together else 1)
@@ -535,6 +605,14 @@ class ColourDenoising(Denoising):
         for run in self._runs:
             run.close()
 
+    def forecast(self) -> Forecast:
+        """Tell what the run takes; the components need memory one after the other."""
+        forecasts = [run.forecast() for run in self._runs]
+        return Forecast(
+            sum(forecast.seconds for forecast in forecasts),
+            max(forecast.memory for forecast in forecasts),
+        )
+
     def result(self) -> Denoised:
         """Return what is reached; colours that were not begun are still noisy."""
         parts = [run.result() for run in self._runs]
@@ -558,6 +636,14 @@ class ColourDenoising(Denoising):
             "seconds": round(sum(report["seconds"] for report in reports), 2),
         }
         return Denoised(image, noise_map, report)
+
+
+def _fastest(steps: Iterable[Any]) -> float:
+    """Return the seconds of the fastest step."""
+    times = [time.perf_counter()]
+    for _ in steps:
+        times.append(time.perf_counter())
+    return float(np.diff(times).min())
 
 
 def _spread_evenly(items: list[_T], number: int) -> list[_T]:

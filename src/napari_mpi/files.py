@@ -68,7 +68,8 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
 def read_image(path: str | os.PathLike[str]) -> ImageData:
     """Read a TIFF, OME-TIFF, ImageJ, PNG, JPEG or MRC file, or a folder as a stack.
 
-    Of a file with several series the first is read, with a warning.
+    Of a file with several series the first is read, with a warning. A large TIFF is
+    mapped into memory, and its pixels are read when they are asked for.
 
     Parameters
     ----------
@@ -105,6 +106,8 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
         image = _guarded(read_mrc, path)
     else:
         image = _guarded(_read_picture, path)
+    if isinstance(image.data, np.memmap):
+        return image
     # Few libraries compute with the other byte order, PyTorch does not.
     native = image.data.dtype.newbyteorder("=")
     return replace(image, data=image.data.astype(native, copy=False))

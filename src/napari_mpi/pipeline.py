@@ -16,6 +16,7 @@ from napari_mpi.denoising import (
     ColourDenoising,
     Denoised,
     Denoising,
+    Forecast,
     Progress,
     Request,
 )
@@ -23,7 +24,14 @@ from napari_mpi.devices import resolve_device
 from napari_mpi.planes import PlaneGrid
 from napari_mpi.weights import Weights, load_weights
 
-__all__ = ["Denoised", "Denoising", "Progress", "denoise", "iter_denoise"]
+__all__ = [
+    "Denoised",
+    "Denoising",
+    "Forecast",
+    "Progress",
+    "denoise",
+    "iter_denoise",
+]
 
 
 def denoise(

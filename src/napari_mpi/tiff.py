@@ -22,6 +22,7 @@ from napari_mpi.image_data import (
 )
 
 __all__ = [
+    "MAX_IN_MEMORY",
     "can_hold_imagej",
     "can_hold_ome",
     "read_tiff",
@@ -29,6 +30,9 @@ __all__ = [
     "write_ome",
     "write_plain",
 ]
+
+MAX_IN_MEMORY = 512 * 2**20
+"""Larger images, in bytes, are mapped into memory instead of being read."""
 
 _UNITS = {
     "": "pixel",
@@ -71,7 +75,9 @@ def read_tiff(path: Path) -> ImageData:
             )
         series = tif.series[0]
         _check_pixels(tif, series, path)
-        data = series.asarray()
+        # Mapped from the file itself, or else from a temporary one.
+        lazy = series.nbytes > MAX_IN_MEMORY
+        data = series.asarray(out="memmap" if lazy else None)
         page = series.keyframe
         colour = page.photometric in (
             tifffile.PHOTOMETRIC.RGB,
