@@ -8,19 +8,18 @@ of its spread. Each row is an image, each column a multiple; 0 is the blind pred
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from benchmarks._data import parser
+from napari_mpi.adapt import Adaptation, cut_crops
 from napari_mpi.config import PRESETS
 from napari_mpi.devices import resolve_device
-from napari_mpi.fill import Fill
 from napari_mpi.intensity import Scaling
 from napari_mpi.noise import _ERROR_PER_SPREAD as _FACTOR
 from napari_mpi.noise import combine_with_input, estimate_noise
+from napari_mpi.passes import Passes
 from napari_mpi.synthetic import add_camera_noise, fluorescence_image
 from napari_mpi.weights import load_weights
 
@@ -32,24 +31,28 @@ def main() -> None:
     args = parser(__doc__).parse_args()
     print("| image | noisy | " + " | ".join(f"{m:g}" for m in MULTIPLES) + " |")
     print("|---|---|" + "---|" * len(MULTIPLES))
-    table = []
+    table, config = [], PRESETS["auto"]
     for seed in range(101, 107):
         rng = np.random.default_rng(seed)
         clean = fluorescence_image((128, 128), rng)
         photons = 20.0 if seed % 2 else 100.0
         noisy, truth = add_camera_noise(clean, rng, photons=photons)
         scaling = Scaling.fit(noisy, "percentile")
-        fill = Fill(
-            torch.from_numpy(scaling.apply(noisy))[None],
-            load_weights("universal").build(),
-            replace(PRESETS["auto"], n_iter=70),
-            seed=0,
-            device=resolve_device(args.device),
-        )
-        for _ in fill:
+        scaled = scaling.apply(noisy)[None]
+        settings = {"seed": 0, "device": resolve_device(args.device)}
+        rng = np.random.default_rng(0)
+        crops = cut_crops(scaled, config.crop_size, config.n_iter, rng)
+        network = load_weights("universal").build()
+        adaptation = Adaptation(crops, network, config, **settings)
+        for _ in adaptation:
             pass
-        estimate = scaling.invert(fill.estimate.cpu().numpy())
-        spread = fill.spread.cpu().double().numpy() * scaling.gain**2
+        passes = Passes(
+            torch.from_numpy(scaled), network, adaptation.states, config, **settings
+        )
+        for _ in passes:
+            pass
+        estimate = scaling.invert(passes.estimate.cpu().numpy())
+        spread = passes.spread.cpu().double().numpy() * scaling.gain**2
         noise = estimate_noise(noisy)
         row = [noisy.astype(float)]
         row += [

@@ -1,13 +1,12 @@
 """Make the screenshots of the documentation from the running plugin.
 
-    python docs/screenshots.py [--iterations 200]
+    python docs/screenshots.py
 
 It needs a display; on a server run it within ``xvfb-run -s "-screen 0 1600x1000x24"``.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import napari
@@ -19,9 +18,6 @@ IMAGES = Path(__file__).parent / "images"
 
 def main() -> None:
     """Open the sample, run the widget, and photograph the window."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--iterations", type=int, default=200)
-    args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
 
     viewer = napari.Viewer(show=True)
@@ -30,7 +26,6 @@ def main() -> None:
     viewer.open_sample("napari-mpi", "synthetic")
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
     widget.image.value = viewer.layers["synthetic noisy"]
-    widget.n_iter.value = args.iterations
     viewer.dims.set_current_step(0, 0)
     viewer.reset_view()
 

@@ -142,7 +142,7 @@ def test_tiles_leave_no_seam_and_hardly_change_the_result():
 def blended_columns(length, size):
     from napari_mpi.tiles import blended_spans
 
-    return blended_spans(length, size, size // 4)
+    return blended_spans(length, size, size // 4, 32)
 
 
 def test_states_of_an_adaptation_fit():

@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_mpi.adapt import State
 from napari_mpi.config import FillConfig
 from napari_mpi.masked_plane import MaskedPlane, predict
-from napari_mpi.network import Hourglass
+from napari_mpi.network import MULTIPLE, Hourglass
 from napari_mpi.tiles import Tile, blended_tiles
 
 __all__ = ["TILE_SIZE", "PassStep", "Passes"]
@@ -89,7 +89,7 @@ class Passes:
         noisy = self._plane.noisy
         height, width = noisy.shape[-2:]
         overlap = min(_OVERLAP, tile_size // 4)
-        self._tiles = list(blended_tiles((height, width), tile_size, overlap))
+        self._tiles = list(blended_tiles((height, width), tile_size, overlap, MULTIPLE))
         self._mean = noisy.clone()
         self._scatter = torch.zeros_like(noisy)  # sum of squared deviations
         self._count = torch.zeros_like(noisy)

@@ -53,23 +53,27 @@ class Tile:
         return product
 
 
-def blended_spans(length: int, size: int, overlap: int) -> list[Span]:
-    """Cover an axis with spans of equal size that overlap.
+def blended_spans(
+    length: int, size: int, overlap: int, multiple: int = 1
+) -> list[Span]:
+    """Cover an axis with as few spans of equal size as can be, that overlap.
 
     Parameters
     ----------
     length : int
         Length of the axis, in pixels.
     size : int
-        Length of each span, in pixels; a shorter axis is one span.
+        Greatest length of a span, in pixels; a shorter axis is one span.
     overlap : int
         Least number of pixels that neighbours have in common, below `size`. Over them
         the weight passes from one to the other.
+    multiple : int
+        Spans are shortened to what covers the axis, in multiples of this.
 
     Examples
     --------
     >>> [(span.start, span.stop) for span in blended_spans(100, 64, 16)]
-    [(0, 64), (36, 100)]
+    [(0, 58), (42, 100)]
     """
     if not 0 <= overlap < size:
         raise ValueError(
@@ -78,6 +82,8 @@ def blended_spans(length: int, size: int, overlap: int) -> list[Span]:
     if length <= size:
         return [Span(0, length, np.ones(length, np.float32))]
     n_spans = -(-(length - overlap) // (size - overlap))
+    shortest = -(-(length + (n_spans - 1) * overlap) // n_spans)
+    size = min(size, -(-shortest // multiple) * multiple)
     starts = np.linspace(0, length - size, n_spans).round().astype(int)
     ramp = np.arange(size) + 0.5
     rises = np.minimum(np.minimum(ramp, ramp[::-1]) / max(overlap, 1), 1.0)
@@ -94,9 +100,11 @@ def blended_spans(length: int, size: int, overlap: int) -> list[Span]:
     ]
 
 
-def blended_tiles(shape: tuple[int, int], size: int, overlap: int) -> Iterator[Tile]:
+def blended_tiles(
+    shape: tuple[int, int], size: int, overlap: int, multiple: int = 1
+) -> Iterator[Tile]:
     """Cover a plane of shape (H, W) with tiles, see `blended_spans`."""
-    columns = blended_spans(shape[1], size, overlap)
-    for rows in blended_spans(shape[0], size, overlap):
+    columns = blended_spans(shape[1], size, overlap, multiple)
+    for rows in blended_spans(shape[0], size, overlap, multiple):
         for span in columns:
             yield Tile(rows, span)
