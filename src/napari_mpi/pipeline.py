@@ -10,17 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from napari_mpi.colour import to_opponent
+from napari_mpi.colour_denoising import ColourDenoising
 from napari_mpi.config import MEASURING, FillConfig, fill_config
-from napari_mpi.denoising import (
-    ColourDenoising,
-    Denoised,
-    Denoising,
-    Forecast,
-    Progress,
-    Request,
-)
+from napari_mpi.denoising import Denoised, Denoising, Progress, Request
 from napari_mpi.devices import resolve_device
+from napari_mpi.forecast import Forecast
 from napari_mpi.planes import PlaneGrid
 from napari_mpi.weights import Weights, load_weights
 
@@ -159,12 +153,7 @@ def iter_denoise(
         seed=seed,
     )
     if rgb and preset in MEASURING and loaded.image_channels == 1:
-        image = np.asarray(image)
-        runs = [
-            begin(component, PlaneGrid.of(component, rgb=False))
-            for component in to_opponent(image)
-        ]
-        run: Denoising = ColourDenoising(image, runs)
+        run: Denoising = ColourDenoising(np.asarray(image), begin)
     else:
         run = begin(image, grid)
     if run.unchanged is not None:

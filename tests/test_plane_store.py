@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from napari_mpi import plane_store
+from napari_mpi.plane_store import PlaneStore, spread_evenly
+from napari_mpi.planes import PlaneGrid
+
+
+def a_store(source, rgb=False):
+    return PlaneStore(source, PlaneGrid.of(source, rgb))
+
+
+class Counting:
+    """A lazy array that counts how often each plane is read."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.read = []
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return self.array[index]
+
+
+def test_every_plane_of_a_lazy_array_is_read_once(rng):
+    source = Counting(rng.normal(size=(5, 16, 16)))
+    store = a_store(source)
+    assert source.read == [(0,), (1,), (2,), (3,), (4,)]
+    assert isinstance(store.image, np.memmap)
+    assert np.array_equal(store.image, source.array)
+    assert not store.noise_map.any()
+
+
+def test_empty_frames_are_known(rng):
+    source = rng.integers(0, 9, (4, 16, 16))
+    source[1] = 3
+    store = a_store(source)
+    assert store.filled == [(0,), (2,), (3,)]
+    assert not store.constant
+    assert a_store(np.ones((3, 16, 16))).constant
+
+
+def test_a_result_is_rounded_and_the_noise_map_is_what_is_missing(rng):
+    source = rng.integers(0, 200, (2, 16, 16)).astype(np.uint8)
+    store = a_store(source)
+    noisy = store.plane((1,))
+    store.put((1,), noisy, np.full((1, 16, 16), 99.6))
+    assert (store.image[1] == 100).all()
+    assert np.array_equal(store.noise_map[1], source[1] - 100.0)
+    assert np.array_equal(store.image[0], source[0])
+    assert np.array_equal(store.noisy([(1,)])[0], source[1])
+    assert (store.denoised([(1,)]) == 100).all()
+
+
+def test_colours_count_as_planes(rng):
+    source = rng.integers(0, 200, (2, 16, 20, 4)).astype(np.uint8)
+    assert a_store(source, rgb=True).noisy([(0,), (1,)]).shape == (6, 16, 20)
+
+
+def test_large_results_go_to_a_file(rng, monkeypatch):
+    monkeypatch.setattr(plane_store, "_MAX_IN_MEMORY", 1000)
+    assert isinstance(a_store(rng.normal(size=(16, 16))).image, np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(1, "a"), (2, "ae"), (3, "ace"), (9, "abcde")]
+)
+def test_items_are_spread_from_the_first_to_the_last(number, expected):
+    assert spread_evenly(list("abcde"), number) == list(expected)
