@@ -108,15 +108,8 @@ LAYERS = {
     },
     "plane_store": {"intensity", "memory", "planes"},
     "forecast": {"adapt", "memory", "passes", "weights"},
-    "pretrain": {
-        "devices",
-        "files",
-        "intensity",
-        "masking",
-        "network",
-        "synthetic",
-        "weights",
-    },
+    "corpus": {"files", "intensity", "synthetic"},
+    "pretrain": {"corpus", "devices", "masking", "network", "weights"},
 }
 
 

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import tifffile
+
+from napari_mpi.config import PretrainConfig
+from napari_mpi.corpus import Crops, load_corpus
+from napari_mpi.files import FileError
+
+
+def config(**changes) -> PretrainConfig:
+    return PretrainConfig(**{"steps": 1, "batch_size": 4, "crop_size": 64, **changes})
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """A folder of a gray 16-bit image and an RGB stack."""
+    tifffile.imwrite(tmp_path / "a.tif", rng.integers(0, 4000, (70, 80), np.uint16))
+    colour = rng.integers(0, 255, (2, 64, 64, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "b.tif", colour, photometric="rgb")
+    return tmp_path
+
+
+def test_a_folder_becomes_planes_with_the_channels_of_the_network(folder):
+    ((gray, colour),) = load_corpus(folder, config(), 1)
+    assert (gray.name, gray.planes.shape) == ("a.tif", (1, 1, 70, 80))
+    assert colour.planes.shape == (2, 1, 64, 64)
+    ((_, colour),) = load_corpus(folder, config(), 3)
+    assert colour.planes.shape == (2, 3, 64, 64)
+
+
+def test_each_folder_is_kept_apart(folder, tmp_path):
+    assert len(load_corpus([folder, folder], config(), 1)) == 2
+    with pytest.raises(FileError, match="at least one folder"):
+        load_corpus([], config(), 1)
+    assert load_corpus([], config(synthetic_share=1.0), 1) == []
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_step_always_draws_the_same_crops(folder, channels):
+    settings = config(synthetic_share=0.5)
+    corpus = load_corpus(folder, settings, channels)
+    first = Crops(corpus, settings, channels).draw(7)
+    crops = Crops(corpus, settings, channels)
+    other = crops.draw(8)
+    again = crops.draw(7)
+    for one, two in zip(first, again, strict=True):
+        assert np.array_equal(one, two)
+    assert not np.array_equal(first[0], other[0])
+    noisy, clean, ratios = first
+    assert noisy.shape == clean.shape == (4, channels, 64, 64)
+    assert ratios.shape == (4, 1, 1, 1)
+    assert clean.dtype == np.float32
+    assert 0 <= clean.min() < clean.max() <= 1
+
+
+def test_clean_crops_are_seen_as_they_are(folder):
+    settings = config(noise_share=0.0)
+    noisy, clean, _ = Crops(load_corpus(folder, settings, 1), settings, 1).draw(0)
+    assert np.array_equal(noisy, clean)
+
+
+def test_the_summary_counts_images_and_planes(folder):
+    settings = config(synthetic_share=0.25)
+    crops = Crops(load_corpus(folder, settings, 1), settings, 1)
+    assert crops.summary() == {
+        "folders": [{"images": 2, "planes": 3}],
+        "synthetic_share": 0.25,
+    }
