@@ -95,6 +95,7 @@ LAYERS = {
     "denoising": {
         "adapt",
         "auto",
+        "devices",
         "fill",
         "forecast",
         "intensity",

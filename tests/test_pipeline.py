@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_mpi import denoise, iter_denoise, memory
+from napari_mpi import denoise, denoising, iter_denoise, memory
 from napari_mpi.passes import Passes
 
 DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
@@ -407,3 +407,12 @@ def test_there_is_nothing_to_forecast_for_a_constant_image():
     with pytest.warns(UserWarning, match="constant"):
         run = iter_denoise(np.ones((20, 20)))
     assert run.forecast().seconds == 0
+
+
+@pytest.mark.parametrize("faster", ["bfloat16", "float32"])
+def test_the_arithmetic_is_the_faster_one_of_the_device(noisy, monkeypatch, faster):
+    monkeypatch.setattr(denoising, "prefers_bfloat16", lambda _: faster == "bfloat16")
+    report = denoise(noisy, n_iter=1, n_passes=2).report
+    assert report["config"]["precision"] == faster
+    report = denoise(noisy, preset="paper-fast", n_iter=1).report
+    assert report["config"]["precision"] == "float32"

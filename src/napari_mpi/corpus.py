@@ -25,6 +25,7 @@ PathLike = str | os.PathLike[str]
 # A pool of procedural images is drawn once; one is replaced in every so many steps.
 _POOL_SIZE, _POOL_TURNOVER = 128, 8
 _POOL_SHAPE = (192, 192)
+_DIM_SHARE = 0.6
 # Training images are kept in memory; beyond this, further files of a folder are left
 # out.
 _MAX_FOLDER_BYTES = 4 * 2**30
@@ -90,7 +91,8 @@ class Crops:
         if rng.random() < 0.15:
             crop = 1 - crop
         # Dim images, as cameras deliver them, are part of what has to be filled.
-        gain = math.exp(rng.uniform(math.log(0.15), 0))
+        dim = rng.random() < _DIM_SHARE
+        gain = math.exp(rng.uniform(math.log(0.15), 0)) if dim else 1.0
         crop = crop * np.float32(gain) + np.float32(rng.uniform(0, 0.3) * (1 - gain))
         crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
         if rng.random() < 0.5:

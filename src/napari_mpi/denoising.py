@@ -17,7 +17,14 @@ import napari_mpi
 from napari_mpi import memory
 from napari_mpi.adapt import Adaptation, State, cut_crops
 from napari_mpi.auto import Choice, choose, for_unaware_weights
-from napari_mpi.config import MEASURING, PRESETS, FillConfig, fill_config
+from napari_mpi.config import (
+    MEASURING,
+    PRESETS,
+    FillConfig,
+    Precision,
+    fill_config,
+)
+from napari_mpi.devices import prefers_bfloat16
 from napari_mpi.fill import Fill
 from napari_mpi.forecast import Forecast, forecast
 from napari_mpi.intensity import Scaling
@@ -143,7 +150,11 @@ class Denoising:
             # Empty frames would only widen the range.
             chosen = spread_evenly(store.filled, _N_NOISE_PLANES)
             self._noise = estimate_noise(store.denoised(chosen))
-        self._config, self._choice = request.config(self._noise, weights)
+        config, self._choice = request.config(self._noise, weights)
+        if config.precision == "auto":
+            faster: Precision = "bfloat16" if prefers_bfloat16(device) else "float32"
+            config = replace(config, precision=faster)
+        self._config = config
         self._scaling = Scaling.fit(store.sample, self._config.scaling)
         self._current: tuple[Index, NDArray[Any], Fill | Passes] | None = None
         self._tile_size = TILE_SIZE

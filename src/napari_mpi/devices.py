@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["available_devices", "resolve_device"]
+__all__ = ["available_devices", "prefers_bfloat16", "resolve_device"]
 
 
 def available_devices() -> tuple[str, ...]:
@@ -43,3 +43,12 @@ def resolve_device(name: str = "auto") -> torch.device:
             "needs its driver and a torch build that supports it."
         )
     return torch.device(name)
+
+
+def prefers_bfloat16(device: torch.device) -> bool:
+    """Whether convolutions are faster in bfloat16 there."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # On a CPU it pays with matrix tiles (AMX) only, which torch tells privately.
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return device.type == "cpu" and bool(has_tiles())

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.corpus import Crops, load_corpus
-from napari_mpi.devices import resolve_device
+from napari_mpi.devices import prefers_bfloat16, resolve_device
 from napari_mpi.masking import masked_mse, random_mask
 from napari_mpi.network import Hourglass
 from napari_mpi.weights import (
@@ -149,7 +149,7 @@ def iter_pretrain(
         state.load(Path(resume))
     checkpoint = output.with_suffix(".ckpt")
     generator = torch.Generator(torch_device)
-    bfloat16 = _prefers_bfloat16(torch_device)
+    bfloat16 = prefers_bfloat16(torch_device)
 
     saved_at = state.step
     workers = _Workers(network, bfloat16)
@@ -362,14 +362,6 @@ def _for_rgb(gray: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _cosine(start: float, end: float, progress: float) -> float:
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-def _prefers_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # On a CPU it pays with matrix tiles (AMX) only, which torch tells privately.
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return device.type == "cpu" and bool(has_tiles())
 
 
 def _write_curve(output: Path, losses: list[float]) -> None:
