@@ -25,6 +25,7 @@ from skimage.restoration import calibrate_denoiser, denoise_nl_means, estimate_s
 
 from benchmarks._data import FMD_SCENES, data_folder, fmd_pair, kodak, parser, score
 from napari_mpi import denoise
+from napari_mpi.config import MEASURING
 from napari_mpi.noise import estimate_noise
 
 OFFICIAL = {
@@ -90,13 +91,13 @@ def ours(method: str, noisy: Image, noise: str, device: str, seed: int) -> Image
     """Denoise with a preset, or with the authors' weights."""
     rgb = noisy.ndim == 3
     # Photographs already lie within 0 to 1, which the paper's presets take as it is.
-    scaling = "none" if rgb and method != "auto" else None
+    scaling = "none" if rgb and method not in MEASURING else None
     settings = {"device": device, "seed": seed, "rgb": rgb, "scaling": scaling}
     if method == "official":
         weights = data_folder() / "weights" / OFFICIAL[noise]
         settings |= {"preset": "paper-fast", "noise": noise, "weights": weights}
-    elif method == "auto":
-        settings |= {"preset": "auto"}
+    elif method in MEASURING:
+        settings |= {"preset": method}
     else:
         settings |= {"preset": method, "noise": noise}
     return denoise(noisy, **settings).image
@@ -157,7 +158,7 @@ def main() -> None:
         "--methods",
         nargs="*",
         default=["paper-fast", "official", "auto"],
-        choices=["paper-fast", "paper", "official", "auto"],
+        choices=["paper-fast", "paper", "official", "auto", "fast"],
     )
     arguments.add_argument("--only", default="", help="part of the images' names")
     arguments.add_argument("--crop", type=int, default=256, help="0 for whole images")
