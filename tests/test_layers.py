@@ -3,7 +3,7 @@ import pytest
 from napari.layers import Image, Labels
 
 import napari_mpi
-from napari_mpi._layers import denoise_layer, result_layers
+from napari_mpi._layers import denoise_layer, noise_map_layer
 from napari_mpi.pipeline import Denoised
 
 
@@ -89,5 +89,5 @@ def test_of_a_multiscale_layer_the_full_resolution_is_taken(noisy):
 def test_a_noise_map_of_zeros_can_be_shown():
     image = np.zeros((20, 20), np.uint8)
     result = Denoised(image, np.zeros((20, 20), np.float32), {})
-    _, noise_map = result_layers(Image(image), result)
+    noise_map = noise_map_layer(Image(image), result)
     assert noise_map.contrast_limits == [-1, 1]

@@ -1,9 +1,12 @@
+import time
+
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
 import napari_mpi.weights
 from napari_mpi._widget import DenoiseWidget, _duration
+from napari_mpi.passes import Passes
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
@@ -212,3 +215,80 @@ def test_a_long_text_does_not_pull_the_dock_wide(widget):
     narrow = widget.native.sizeHint().width()
     widget.status.value = "a long sentence about the noise that was found " * 20
     assert widget.native.sizeHint().width() == narrow
+
+
+@pytest.fixture
+def slow_passes(monkeypatch):
+    """Make passes so slow that what is shown during a run can be looked at."""
+    real = Passes._add
+
+    def slowly(self, *args):
+        time.sleep(0.05)
+        real(self, *args)
+
+    monkeypatch.setattr(Passes, "_add", slowly)
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_slices_appear_while_a_run_is_going(viewer, widget, noisy, qtbot):
+    layer = viewer.add_image(np.stack([noisy] * 4), name="cells", colormap="green")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 20
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    shown = viewer.layers["cells denoised"]
+    assert widget.running
+    assert widget.image.value is layer
+    qtbot.waitUntil(lambda: (shown.data[0] != noisy).any(), timeout=TIMEOUT)
+    assert widget.running
+    assert shown.colormap.name == "green"
+    assert np.array_equal(shown.data[3], noisy)
+    finish(widget, qtbot)
+    assert [one.name for one in viewer.layers] == [
+        "cells",
+        "cells noise map",
+        "cells denoised",
+    ]
+    assert viewer.layers["cells denoised"] is shown
+    assert (shown.data[3] != noisy).any()
+    assert shown.metadata["napari_mpi"]["complete"]
+    noise_map = viewer.layers["cells noise map"].data
+    assert np.array_equal(shown.data + noise_map, layer.data)
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_cancelling_takes_away_what_was_shown(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    widget.cancel()
+    finish(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_what_is_shown_can_be_removed_during_the_run(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 60
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    viewer.layers.remove("cells denoised")
+    finish(widget, qtbot)
+    assert "cells denoised" in viewer.layers
+    assert len(viewer.layers) == 3
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
+    layer = viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    viewer.layers.remove(layer)
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 0
+    assert "input layer was removed" in widget.status.value

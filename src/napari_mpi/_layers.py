@@ -10,10 +10,11 @@ from napari.layers import Image
 
 from napari_mpi.pipeline import Denoised, denoise
 
-__all__ = ["denoise_layer", "layer_array", "result_layers"]
+__all__ = ["denoise_layer", "denoised_layer", "layer_array", "noise_map_layer"]
 
 # Robust bounds of the noise map's colours; single hot pixels must not set them.
 _NOISE_PERCENTILE = 99.5
+_MAX_SAMPLE = 4_000_000  # values
 
 
 def denoise_layer(layer: Image, **options: Any) -> tuple[Image, Image]:
@@ -53,7 +54,11 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, Image]:
             f"Expected an image layer, got {type(layer).__name__}. Convert the layer "
             "to an image first."
         )
-    layers = result_layers(layer, denoise(layer_array(layer), rgb=layer.rgb, **options))
+    result = denoise(layer_array(layer), rgb=layer.rgb, **options)
+    layers = (
+        denoised_layer(layer, result.image, result.report),
+        noise_map_layer(layer, result),
+    )
     viewer = napari.current_viewer()
     if viewer is not None and layer in viewer.layers:
         for new in layers:
@@ -66,9 +71,46 @@ def layer_array(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def result_layers(layer: Image, result: Denoised) -> tuple[Image, Image]:
-    """Make the two layers of a result, lying exactly over the input layer."""
-    geometry = {
+def denoised_layer(layer: Image, image: Any, report: dict[str, Any]) -> Image:
+    """Make the layer of a denoised image, lying exactly over the input layer."""
+    look: dict[str, Any] = {"rgb": layer.rgb}
+    if not layer.rgb:
+        look |= {
+            "colormap": layer.colormap,
+            "contrast_limits": _within(image, layer.contrast_limits),
+            "gamma": layer.gamma,
+        }
+    return Image(
+        image,
+        name=f"{layer.name} denoised",
+        blending=layer.blending,
+        metadata={"napari_mpi": report},
+        **_geometry(layer),
+        **look,
+    )
+
+
+def noise_map_layer(layer: Image, result: Denoised) -> Image:
+    """Make the layer of what was removed, lying exactly over the input layer."""
+    noise_map = result.noise_map
+    if layer.rgb:
+        noise_map = noise_map[..., :3].mean(axis=-1)
+    some = noise_map.reshape(-1)[:: noise_map.size // _MAX_SAMPLE | 1]
+    limit = float(np.percentile(np.abs(some), _NOISE_PERCENTILE)) or 1.0
+    return Image(
+        noise_map,
+        name=f"{layer.name} noise map",
+        colormap="PiYG",
+        contrast_limits=(-limit, limit),
+        # Opened hidden, so that the first thing to see is the denoised image.
+        visible=False,
+        metadata={"napari_mpi": result.report},
+        **_geometry(layer),
+    )
+
+
+def _geometry(layer: Image) -> dict[str, Any]:
+    return {
         "scale": layer.scale,
         "translate": layer.translate,
         "rotate": layer.rotate,
@@ -77,36 +119,6 @@ def result_layers(layer: Image, result: Denoised) -> tuple[Image, Image]:
         "units": layer.units,
         "axis_labels": layer.axis_labels,
     }
-    look: dict[str, Any] = {"rgb": layer.rgb}
-    if not layer.rgb:
-        look |= {
-            "colormap": layer.colormap,
-            "contrast_limits": _within(result.image, layer.contrast_limits),
-            "gamma": layer.gamma,
-        }
-    noise_map = result.noise_map
-    if layer.rgb:
-        noise_map = noise_map[..., :3].mean(axis=-1)
-    limit = float(np.percentile(np.abs(noise_map), _NOISE_PERCENTILE)) or 1.0
-    denoised_layer = Image(
-        result.image,
-        name=f"{layer.name} denoised",
-        blending=layer.blending,
-        metadata={"napari_mpi": result.report},
-        **geometry,
-        **look,
-    )
-    noise_layer = Image(
-        noise_map,
-        name=f"{layer.name} noise map",
-        colormap="PiYG",
-        contrast_limits=(-limit, limit),
-        # Opened hidden, so that the first thing to see is the denoised image.
-        visible=False,
-        metadata={"napari_mpi": result.report},
-        **geometry,
-    )
-    return denoised_layer, noise_layer
 
 
 def _within(image: Any, limits: list[float]) -> tuple[float, float]:

@@ -25,10 +25,10 @@ from qtpy.QtWidgets import QSizePolicy
 from superqt import QCollapsible
 from superqt.utils import thread_worker
 
-from napari_mpi._layers import layer_array, result_layers
+from napari_mpi._layers import denoised_layer, layer_array, noise_map_layer
 from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
 from napari_mpi.devices import available_devices
-from napari_mpi.pipeline import Denoised, Progress, iter_denoise
+from napari_mpi.pipeline import Denoised, Denoising, Progress, iter_denoise
 from napari_mpi.weights import BUNDLED
 from napari_mpi.weights_library import installed_weights
 
@@ -45,8 +45,10 @@ _KEEP = "keep"
 _ADVANCED = (
     "n_iter", "n_passes", "mask_ratio", "averaging", "pixel_shuffle", "scaling",
 )  # fmt: skip
-# The panel follows a fast run at this interval in seconds, not at each iteration.
-_REFRESH = 0.1
+# The panel and the picture follow a fast run at these intervals in seconds, not at each
+# iteration; showing the picture takes no more than this share of the time.
+_REFRESH, _REFRESH_PICTURE = 0.1, 0.5
+_SHARE_OF_LIVE = 0.04
 
 
 class _RunFailedError(Exception):
@@ -58,11 +60,20 @@ class _RunFailedError(Exception):
 @thread_worker  # type: ignore[untyped-decorator]
 def _denoise_in_thread(
     data: Any, rgb: bool, options: dict[str, Any]
-) -> Generator[Progress, str | None, Denoised]:
+) -> Generator[Denoising | Progress, str | None, Denoised]:
     # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
     try:
         run = iter_denoise(data, rgb=rgb, **options)
+        yield run
+        refresh_at = 0.0
         for progress in run:
+            started = time.monotonic()
+            if progress.phase == "filling" and started >= refresh_at:
+                run.refresh()
+                now = time.monotonic()
+                refresh_at = now + max(
+                    _REFRESH_PICTURE, (now - started) / _SHARE_OF_LIVE
+                )
             command = yield progress
             if command == _KEEP:
                 run.close()
@@ -88,7 +99,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._viewer = napari_viewer
         self._worker: Any = None
         self._layer: Image | None = None
-        self._started = self._refreshed = 0.0
+        self._growing: Any = None  # the array that a run fills
+        self._shown: Image | None = None  # the layer that shows it
+        self._started = self._refreshed = self._repainted = 0.0
 
         self.image = create_widget(
             annotation=Image,
@@ -236,6 +249,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.run_button.clicked.connect(self.run)
         self.keep_button.clicked.connect(self.stop_and_keep)
         self.cancel_button.clicked.connect(self.cancel)
+        napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         self._show_settings()
 
     def _fold_advanced(self) -> None:
@@ -250,8 +264,8 @@ class DenoiseWidget(Container):  # type: ignore[misc]
     def _show_settings(self) -> None:
         """Show in the advanced settings what preset and noise kind stand for."""
         config = fill_config(self.preset.value, self._noise_kind())
-        self._shown = {name: getattr(config, name) for name in _ADVANCED}
-        for name, value in self._shown.items():
+        self._displayed = {name: getattr(config, name) for name in _ADVANCED}
+        for name, value in self._displayed.items():
             getattr(self, name).value = value
 
     def _noise_kind(self) -> str | None:
@@ -268,7 +282,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         # What was left as shown is the preset's to choose, by the image at hand.
         changed = {
             name: getattr(self, name).value
-            for name, shown in self._shown.items()
+            for name, shown in self._displayed.items()
             if getattr(self, name).value != shown
         }
         return {
@@ -301,7 +315,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self._options(),
             _start_thread=False,
             _connect={
-                "yielded": self._on_progress,
+                "yielded": self._on_yielded,
                 "warned": self._on_warning,
                 "returned": self._on_result,
                 "errored": self._on_error,
@@ -324,11 +338,33 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         if self._worker is not None:
             self._worker.send(_KEEP)
 
-    def _on_progress(self, progress: Progress) -> None:
-        now = time.monotonic()
+    def _on_yielded(self, item: Denoising | Progress) -> None:
         # A yield that was under way when Cancel was pressed must not overwrite it.
         if self._worker is None or self._worker.abort_requested:
             return
+        if isinstance(item, Denoising):
+            self._growing = item.image
+            return
+        self._follow(item)
+        if item.phase == "filling" and self._growing is not None:
+            self._show_growing()
+
+    def _show_growing(self) -> None:
+        """Let the denoised layer show what is reached."""
+        now = time.monotonic()
+        if now - self._repainted < _REFRESH_PICTURE or self._layer is None:
+            return
+        self._repainted = now
+        if self._shown is None:
+            self._shown = denoised_layer(self._layer, self._growing, {})
+            self._viewer.add_layer(self._shown)
+            # Adding a layer makes it the choice; the run is about the input.
+            self.image.value = self._layer
+        elif self._shown in self._viewer.layers:
+            self._shown.refresh()
+
+    def _follow(self, progress: Progress) -> None:
+        now = time.monotonic()
         if now - self._refreshed < _REFRESH:
             return
         self._refreshed = now
@@ -353,9 +389,16 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 "filled yet, so there is nothing to keep."
             )
             return
-        denoised, noise_map = result_layers(self._layer, result)
-        self._viewer.add_layer(noise_map)
-        self._viewer.add_layer(denoised)
+        self._viewer.add_layer(noise_map_layer(self._layer, result))
+        if self._shown is None or self._shown not in self._viewer.layers:
+            self._shown = denoised_layer(self._layer, result.image, result.report)
+            self._viewer.add_layer(self._shown)
+        else:  # it was there before the noise map, and goes on top of it
+            layers = self._viewer.layers
+            layers.move(layers.index(self._shown), len(layers))
+            self._shown.metadata["napari_mpi"] = result.report
+            self._shown.refresh()
+        self._shown = None  # it is the user's now
         # Adding a layer makes it the choice; a second run is about the input again.
         if self._layer in self._viewer.layers:
             self.image.value = self._layer
@@ -372,6 +415,11 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 f"{report['planes_done']} of {report['n_planes']} planes are finished."
             )
 
+    def _on_layer_removed(self, event: Any) -> None:
+        if self.running and event.value is self._layer:
+            self.cancel()
+            self.status.value = "Cancelled, as the input layer was removed."
+
     def _on_warning(self, warning: tuple[Any, ...]) -> None:
         show_warning(str(warning[0]))
 
@@ -380,8 +428,10 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.status.value = f"Not done: {error}"
 
     def _on_finished(self) -> None:
-        self._worker = None
-        self._layer = None
+        # What is still shown belongs to a run that was cancelled or that failed.
+        if self._shown is not None and self._shown in self._viewer.layers:
+            self._viewer.layers.remove(self._shown)
+        self._worker = self._layer = self._growing = self._shown = None
         self._set_running(False)
 
     def _set_running(self, running: bool) -> None:

@@ -48,6 +48,14 @@ class ColourDenoising(Denoising):
         reasons = [run.unchanged for run in self._runs]
         return None if None in reasons else reasons[0]
 
+    @property
+    def image(self) -> None:
+        """None: colours come together at the end."""
+        return
+
+    def refresh(self) -> None:
+        """Do nothing, see `image`."""
+
     def close(self) -> None:
         """End the run; `result` keeps what was reached."""
         for run in self._runs:

@@ -185,6 +185,20 @@ class Denoising:
             return self._choice.reason.removesuffix(".")
         return None
 
+    @property
+    def image(self) -> NDArray[Any] | None:
+        """The result as it grows, if it grows plane by plane.
+
+        Planes that are done are final, others still noisy; `refresh` shows what is
+        reached of the one at work.
+        """
+        return self._store.image
+
+    def refresh(self) -> None:
+        """Bring the plane at work up to date in `image`."""
+        if self._current is not None:
+            self._put(*self._current)
+
     def close(self) -> None:
         """End the run; `result` keeps what was reached."""
         self._steps.close()
@@ -207,8 +221,7 @@ class Denoising:
 
         Planes that were not begun are still the noisy input, with a noise map of 0.
         """
-        if self._current is not None:
-            self._put(*self._current)
+        self.refresh()
         store = self._store
         return Denoised(store.image, store.noise_map, self._report(self._judge()))
 
