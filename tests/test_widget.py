@@ -292,3 +292,43 @@ def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
     finish(widget, qtbot)
     assert len(viewer.layers) == 0
     assert "input layer was removed" in widget.status.value
+
+
+def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):
+    layer = viewer.add_image(np.stack([noisy] * 3), name="cells")
+    viewer.dims.set_current_step(0, 1)
+    widget.n_iter.value = 1
+    widget.n_passes.value = 2
+    widget.try_button.clicked.emit(True)
+    assert widget.running
+    finish(widget, qtbot)
+    assert [one.name for one in viewer.layers] == [
+        "cells",
+        "cells region auto",
+        "cells region fast",
+    ]
+    tried = viewer.layers["cells region fast"]
+    assert tried.data.shape == (1, 40, 48)
+    assert tuple(tried.data_to_world((0, 0, 0))) == (1.0, 0.0, 0.0)
+    assert not np.array_equal(tried.data[0], noisy)
+    assert widget.image.value is layer
+    assert "With fast, the whole layer takes about" in widget.status.value
+    assert "With auto" in widget.status.value
+    assert widget.run_button.enabled
+    assert widget.try_button.enabled
+
+
+def test_a_trial_can_be_cancelled(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 100_000
+    widget.try_region()
+    widget.cancel()
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 1
+    assert "Cancelled" in widget.status.value
+
+
+def test_there_is_a_hint_when_there_is_nothing_to_try(widget):
+    notification_manager.records.clear()
+    widget.try_region()
+    assert "open an image first" in notification_manager.records[-1].message

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from magicgui.widgets import (
     ComboBox,
     Container,
@@ -26,9 +28,16 @@ from superqt import QCollapsible
 from superqt.utils import thread_worker
 
 from napari_mpi._layers import denoised_layer, layer_array, noise_map_layer
-from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
+from napari_mpi._region import Region, region_layer, visible_region
+from napari_mpi.config import MEASURING, NOISE_KINDS, PRESETS, fill_config
 from napari_mpi.devices import available_devices
-from napari_mpi.pipeline import Denoised, Denoising, Progress, iter_denoise
+from napari_mpi.pipeline import (
+    Denoised,
+    Denoising,
+    Forecast,
+    Progress,
+    iter_denoise,
+)
 from napari_mpi.weights import BUNDLED
 from napari_mpi.weights_library import installed_weights
 
@@ -83,6 +92,32 @@ def _denoise_in_thread(
         raise _RunFailedError(
             f"The computation failed: {error}. Try the device cpu, or a smaller region."
         ) from error
+
+
+@thread_worker  # type: ignore[untyped-decorator]
+def _try_in_thread(
+    data: Any, region: Region, n_planes: int, rgb: bool, options: dict[str, Any]
+) -> Generator[_Trial | None, None, None]:
+    """Denoise a region with each measuring preset, and forecast the whole."""
+    try:
+        for preset in MEASURING:
+            chosen = {**options, "preset": preset}
+            run = iter_denoise(region.cut(data), rgb=rgb, **chosen)
+            for _ in run:
+                yield None  # here a cancelled worker ends
+            whole = iter_denoise(region.plane(data), rgb=rgb, **chosen)
+            yield _Trial(preset, run.result(), whole.forecast(n_planes))
+    except RuntimeError as error:
+        raise _RunFailedError(f"The computation failed: {error}.") from error
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a preset made of a region, and what the whole layer would take."""
+
+    preset: str
+    result: Denoised
+    forecast: Forecast
 
 
 class DenoiseWidget(Container):  # type: ignore[misc]
@@ -203,6 +238,11 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.run_button = PushButton(
             text="Run", tooltip="Denoise the layer into two new layers."
         )
+        self.try_button = PushButton(
+            text="Try on visible region",
+            tooltip="Denoise what you see, within seconds, with 'fast' and with "
+            "'auto', and tell how long the whole layer will take.",
+        )
         self.keep_button = PushButton(
             text="Stop and keep",
             enabled=False,
@@ -228,6 +268,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 self.weights,
                 self.weights_file,
                 self.device,
+                self.try_button,
                 self.run_button,
                 buttons,
                 self.progress,
@@ -247,6 +288,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.noise.changed.connect(self._show_settings)
         self.weights.changed.connect(self._show_weights_file)
         self.run_button.clicked.connect(self.run)
+        self.try_button.clicked.connect(self.try_region)
         self.keep_button.clicked.connect(self.stop_and_keep)
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -259,7 +301,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.advanced_fold.addWidget(self.advanced.native)
         self.advanced_fold.collapse(animate=False)
         layout = self.native.layout()
-        layout.insertWidget(self.index(self.run_button), self.advanced_fold)
+        layout.insertWidget(self.index(self.try_button), self.advanced_fold)
 
     def _show_settings(self) -> None:
         """Show in the advanced settings what preset and noise kind stand for."""
@@ -325,6 +367,53 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._worker = worker
         self._set_running(True)
         self.status.value = f"Reading {layer.name} …"
+        worker.start()
+
+    def try_region(self) -> None:
+        """Denoise the visible region into layers of its own."""
+        layer = self.image.value
+        if self.running:
+            return
+        if layer is None:
+            show_warning("There is no image layer to try: open an image first.")
+            return
+        array = layer_array(layer)
+        region = visible_region(layer, self._viewer.dims.point)
+        shape = array.shape[: array.ndim - layer.rgb]
+        said: list[str] = []
+
+        def show(trial: _Trial | None) -> None:
+            # A yield that was under way when Cancel was pressed shows nothing.
+            if trial is None or worker.abort_requested:
+                return
+            name = f"{layer.name} region {trial.preset}"
+            self._viewer.add_layer(
+                region_layer(layer, region, trial.result.image, name)
+            )
+            if layer in self._viewer.layers:
+                self.image.value = layer
+            self.progress.value += round(1000 / len(MEASURING))
+            said.append(f"With {trial.preset}, the whole layer takes {trial.forecast}.")
+            self.status.value = " ".join(said)
+
+        worker = _try_in_thread(
+            array,
+            region,
+            int(np.prod(shape[:-2], dtype=int)),
+            layer.rgb,
+            self._options(),
+            _start_thread=False,
+            _connect={
+                "yielded": show,
+                "warned": self._on_warning,
+                "errored": self._on_error,
+                "finished": self._on_finished,
+            },
+        )
+        self._worker, self._layer = worker, layer
+        self._set_running(True)
+        self.keep_button.enabled = False  # a trial is over before it could matter
+        self.status.value = f"Trying on a part of {layer.name} …"
         worker.start()
 
     def cancel(self) -> None:
@@ -435,7 +524,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._set_running(False)
 
     def _set_running(self, running: bool) -> None:
-        self.run_button.enabled = not running
+        self.run_button.enabled = self.try_button.enabled = not running
         self.keep_button.enabled = running
         self.cancel_button.enabled = running
         if running:

@@ -16,7 +16,7 @@ from napari_mpi.config import NOISE_KINDS, PRESETS, PretrainConfig
 
 if TYPE_CHECKING:  # these load torch, which a quick `--help` does without
     from napari_mpi.files import ImageData
-    from napari_mpi.pipeline import Denoised, Denoising, Forecast
+    from napari_mpi.pipeline import Denoised, Denoising
 
 __all__ = ["main"]
 
@@ -201,7 +201,7 @@ def _denoise(args: argparse.Namespace) -> int:
             _require_fitting(target, image)
             run = iter_denoise(image.data, rgb=image.rgb, **options)
             if args.forecast:
-                print(f"{source}: {_in_words(run.forecast())}")
+                print(f"{source}: {run.forecast()}")
                 continue
             result = _finish(run, source.name)
             _write_result(target, image, result, args.noise_map)
@@ -214,12 +214,6 @@ def _denoise(args: argparse.Namespace) -> int:
     if failed and len(targets) > 1:
         _say(f"{failed} of {len(targets)} inputs failed, see above.")
     return EXIT_FAILED if failed else 0
-
-
-def _in_words(forecast: Forecast) -> str:
-    minutes = forecast.seconds / 60
-    long = f"{minutes:.0f} min" if minutes > 2 else f"{forecast.seconds:.0f} s"
-    return f"about {long} and {forecast.memory / 2**30:.1f} GiB of memory"
 
 
 def _say_findings(name: str, report: dict[str, Any]) -> None:

@@ -61,9 +61,9 @@ class ColourDenoising(Denoising):
         for run in self._runs:
             run.close()
 
-    def forecast(self) -> Forecast:
+    def forecast(self, n_planes: int | None = None) -> Forecast:
         """Tell what the run takes; the components need memory one after the other."""
-        forecasts = [run.forecast() for run in self._runs]
+        forecasts = [run.forecast(n_planes) for run in self._runs]
         return Forecast(
             sum(forecast.seconds for forecast in forecasts),
             max(forecast.memory for forecast in forecasts),

@@ -203,14 +203,20 @@ class Denoising:
         """End the run; `result` keeps what was reached."""
         self._steps.close()
 
-    def forecast(self) -> Forecast:
-        """Try a piece of the image, for about a second, and tell what the run takes."""
+    def forecast(self, n_planes: int | None = None) -> Forecast:
+        """Try a piece of the image, for about a second, and tell what the run takes.
+
+        Parameters
+        ----------
+        n_planes : int, optional
+            Tell it for so many planes like these instead.
+        """
         planes = self._to_fill()
         if not planes:
             return Forecast(0.0, 0)
         return forecast(
             self._scaled(self._store.plane(planes[0][1])),
-            len(planes),
+            len(planes) if n_planes is None else n_planes,
             self._weights,
             self._config,
             self._device,

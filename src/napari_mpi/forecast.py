@@ -39,6 +39,14 @@ class Forecast:
     seconds: float
     memory: int
 
+    def __str__(self) -> str:
+        """Return both in words."""
+        minutes = self.seconds / 60
+        long = f"{minutes:.0f} min" if minutes > 2 else f"{self.seconds:.0f} s"
+        if minutes > 120:
+            long = f"{minutes / 60:.0f} h"
+        return f"about {long} and {self.memory / 2**30:.1f} GiB of memory"
+
 
 def forecast(
     plane: Tensor,
