@@ -38,6 +38,7 @@ from napari_mpi.synthetic import add_camera_noise, fluorescence_stack
 from napari_mpi.weights import load_weights
 
 N_ITER, MASK_RATIO = 200, 0.3
+EVERY = 5  # of a stack's planes, so many are compared
 
 
 def literal_network(device: str) -> Hourglass:
@@ -144,13 +145,15 @@ def stacks(steps: int, device: str) -> None:
         as_bytes = (stack / stack.max() * 255).astype(np.uint8)
         reference, _ = literal_loop(as_bytes[0], steps, device)
         print(f"| {name} | literal loop | {reference:.1f} | 1.0 | - |", flush=True)
-        for method in ("stack", "plane"):
+        for method, chosen in (("stack", stack), ("plane", stack[::EVERY])):
             started = time.perf_counter()
-            image = denoise(stack, adapt_to=method, device=device).image
-            seconds = (time.perf_counter() - started) / len(stack)
+            image = denoise(chosen, adapt_to=method, device=device).image
+            seconds = (time.perf_counter() - started) / len(chosen)
+            compared = image[::EVERY] if method == "stack" else image
             print(
                 f"| {name} | one adaptation per {method} | {seconds:.1f} | "
-                f"{reference / seconds:.1f} | {_fitted_psnr(image, expected):.2f} |",
+                f"{reference / seconds:.1f} | "
+                f"{_fitted_psnr(compared, expected[::EVERY]):.2f} |",
                 flush=True,
             )
 

@@ -35,8 +35,15 @@ def main() -> None:
             QTest.qWait(50)
         window.grab().save(str(IMAGES / f"{name}.png"))
 
+    widget.try_region()
+    while widget.running:
+        QTest.qWait(100)
+    photograph("widget-tried")
+    for name in ("fast", "auto"):
+        viewer.layers.remove(f"synthetic noisy region {name}")
+
     widget.run()
-    while widget.running and widget.progress.value < 400:
+    while widget.running and widget.progress.value < 700:
         QTest.qWait(100)
     photograph("widget-running")
     while widget.running:

@@ -250,6 +250,7 @@ def test_slices_appear_while_a_run_is_going(viewer, widget, noisy, qtbot):
         "cells denoised",
     ]
     assert viewer.layers["cells denoised"] is shown
+    assert viewer.layers.selection.active is shown
     assert (shown.data[3] != noisy).any()
     assert shown.metadata["napari_mpi"]["complete"]
     noise_map = viewer.layers["cells noise map"].data

@@ -487,6 +487,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             layers.move(layers.index(self._shown), len(layers))
             self._shown.metadata["napari_mpi"] = result.report
             self._shown.refresh()
+        self._viewer.layers.selection.active = self._shown
         self._shown = None  # it is the user's now
         # Adding a layer makes it the choice; a second run is about the input again.
         if self._layer in self._viewer.layers:
