@@ -107,6 +107,7 @@ LAYERS = {
         "verdict",
         "weights",
     },
+    "replay": set(),
     "plane_store": {"intensity", "memory", "planes"},
     "forecast": {"adapt", "memory", "passes", "weights"},
     "corpus": {"files", "intensity", "synthetic"},

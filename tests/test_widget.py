@@ -333,3 +333,27 @@ def test_there_is_a_hint_when_there_is_nothing_to_try(widget):
     notification_manager.records.clear()
     widget.try_region()
     assert "open an image first" in notification_manager.records[-1].message
+
+
+def test_a_run_can_be_copied_as_python_and_as_a_command(viewer, widget, noisy, qtbot):
+    from qtpy.QtWidgets import QApplication
+
+    viewer.add_image(noisy, name="cells")
+    assert not widget.python_button.enabled
+    widget.n_iter.value = 1
+    widget.n_passes.value = 2
+    widget.seed.value = 5
+    widget.run()
+    finish(widget, qtbot)
+    widget.python_button.clicked.emit(True)
+    names = {"image": noisy}
+    exec(QApplication.clipboard().text(), names)
+    denoised = viewer.layers["cells denoised"]
+    assert np.array_equal(names["result"].image, denoised.data)
+    widget.command_button.clicked.emit(True)
+    assert "--seed 5 --n-iter 1" in QApplication.clipboard().text()
+    # The report of an image that is chosen comes first.
+    denoised.metadata["napari_mpi"] |= {"seed": 9}
+    widget.image.value = denoised
+    widget.command_button.clicked.emit(True)
+    assert "--seed 9" in QApplication.clipboard().text()

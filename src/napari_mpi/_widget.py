@@ -23,7 +23,7 @@ from magicgui.widgets import (
 from napari.layers import Image
 from napari.utils.notifications import notification_manager, show_warning
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QSizePolicy
+from qtpy.QtWidgets import QApplication, QSizePolicy
 from superqt import QCollapsible
 from superqt.utils import thread_worker
 
@@ -38,6 +38,7 @@ from napari_mpi.pipeline import (
     Progress,
     iter_denoise,
 )
+from napari_mpi.replay import as_command, as_python
 from napari_mpi.weights import BUNDLED
 from napari_mpi.weights_library import installed_weights
 
@@ -134,6 +135,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._viewer = napari_viewer
         self._worker: Any = None
         self._layer: Image | None = None
+        self._report: dict[str, Any] | None = None  # of the last run
         self._growing: Any = None  # the array that a run fills
         self._shown: Image | None = None  # the layer that shows it
         self._started = self._refreshed = self._repainted = 0.0
@@ -243,6 +245,18 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             tooltip="Denoise what you see, within seconds, with 'fast' and with "
             "'auto', and tell how long the whole layer will take.",
         )
+        self.python_button = PushButton(
+            text="Copy as Python",
+            enabled=False,
+            tooltip="Copy lines that repeat the last run, or the one that made the "
+            "chosen image.",
+        )
+        self.command_button = PushButton(
+            text="Copy as command",
+            enabled=False,
+            tooltip="Copy a command that repeats the last run, or the one that made "
+            "the chosen image.",
+        )
         self.keep_button = PushButton(
             text="Stop and keep",
             enabled=False,
@@ -260,6 +274,12 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             labels=False,
         )
         buttons.margins = (0, 0, 0, 0)
+        replay = Container(
+            widgets=[self.python_button, self.command_button],
+            layout="horizontal",
+            labels=False,
+        )
+        replay.margins = (0, 0, 0, 0)
         self.extend(
             [
                 self.image,
@@ -272,6 +292,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 self.run_button,
                 buttons,
                 self.progress,
+                replay,
             ]
         )
         self._fold_advanced()
@@ -289,6 +310,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.weights.changed.connect(self._show_weights_file)
         self.run_button.clicked.connect(self.run)
         self.try_button.clicked.connect(self.try_region)
+        self.python_button.clicked.connect(self.copy_as_python)
+        self.command_button.clicked.connect(self.copy_as_command)
+        self.image.changed.connect(self._offer_replay)
         self.keep_button.clicked.connect(self.stop_and_keep)
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -492,7 +516,8 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         # Adding a layer makes it the choice; a second run is about the input again.
         if self._layer in self._viewer.layers:
             self.image.value = self._layer
-        report = result.report
+        self._report = report = result.report
+        self._offer_replay()
         if report["complete"]:
             self.progress.value = 1000
             done = f"Done in {_duration(report['seconds'])}."
@@ -504,6 +529,32 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 f"Stopped after {report['iterations']} iterations; "
                 f"{report['planes_done']} of {report['n_planes']} planes are finished."
             )
+
+    def _replayed(self) -> dict[str, Any] | None:
+        """Return the report of the chosen image, or else of the last run."""
+        layer = self.image.value
+        own = None if layer is None else layer.metadata.get("napari_mpi")
+        return own or self._report
+
+    def _offer_replay(self) -> None:
+        there = self._replayed() is not None
+        self.python_button.enabled = self.command_button.enabled = there
+
+    def copy_as_python(self) -> None:
+        """Put lines that repeat the run on the clipboard."""
+        report = self._replayed()
+        if report is not None:
+            QApplication.clipboard().setText(as_python(report))
+
+    def copy_as_command(self) -> None:
+        """Put a command that repeats the run on the clipboard."""
+        report = self._replayed()
+        if report is None:
+            return
+        try:
+            QApplication.clipboard().setText(as_command(report))
+        except ValueError as error:
+            show_warning(str(error))
 
     def _on_layer_removed(self, event: Any) -> None:
         if self.running and event.value is self._layer:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mpi.config import NOISE_KINDS, PRESETS, PretrainConfig
+from napari_mpi.replay import COMMAND_SETTINGS
 
 if TYPE_CHECKING:  # these load torch, which a quick `--help` does without
     from napari_mpi.files import ImageData
@@ -168,11 +169,7 @@ def _add_fill_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _fill_options(args: argparse.Namespace) -> dict[str, Any]:
-    names = (
-        "preset", "noise", "weights", "device", "seed", "n_iter", "n_passes",
-        "adapt_to", "mask_ratio", "averaging", "learning_rate", "pixel_shuffle",
-        "scaling", "precision",
-    )  # fmt: skip
+    names = ("preset", "noise", "weights", "device", "seed", *COMMAND_SETTINGS)
     return {name: getattr(args, name) for name in names}
 
 

@@ -480,11 +480,17 @@ class Denoising:
             "torch": torch.__version__,
             "preset": preset if isinstance(preset, str) else "custom",
             "noise": self._request.noise,
+            "settings": {
+                key: value
+                for key, value in self._request.settings.items()
+                if value is not None
+            },
             "choice": None if self._choice is None else self._choice.reason,
             "noise_estimate": None if self._noise is None else asdict(self._noise),
             "verdict": None if verdict is None else asdict(verdict),
             "config": asdict(self._config),
             "weights": self._weights.name,
+            "weights_source": self._weights.source,
             "weights_sha256": self._weights.sha256,
             "device": str(self._device),
             "seed": self._seed,

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Weights:
         Hash of the file that was read, hexadecimal; empty if it was never a file.
     card : dict
         What is known of the training: data, steps, seed, loss.
+    source : str
+        What `load_weights` finds them by again: a name, or the path of a file.
     """
 
     state: Mapping[str, Tensor]
@@ -72,6 +74,7 @@ class Weights:
     name: str
     sha256: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
 
     @property
     def know_noise(self) -> bool:
@@ -129,7 +132,10 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
         state, card = _read_official(path), {"origin": "official MPI weights"}
     else:
         raise WeightsError(f"{path}: expected a .safetensors, .pth or .pt file.")
-    return _checked(state, label, sha256, card, path)
+    # A file counts for more than a name in the weights folder, see `_find`.
+    is_file = name not in BUNDLED and Path(name).is_file()
+    found_by = str(path.resolve()) if is_file else name
+    return replace(_checked(state, label, sha256, card, path), source=found_by)
 
 
 def weights_folder() -> Path:

@@ -1,0 +1,71 @@
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_mpi import FillConfig, denoise
+from napari_mpi.cli import main
+from napari_mpi.files import read_image
+from napari_mpi.replay import as_command, as_python
+from napari_mpi.weights import BUNDLED
+
+
+def repeated(report, image):
+    names = {"image": image}
+    exec(as_python(report), names)
+    return names["result"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_iter": 2, "n_passes": 2, "seed": 7},
+        {"preset": "paper-fast", "noise": "correlated", "n_iter": 2},
+        {"preset": FillConfig(n_iter=2, averaging=0.5), "mask_ratio": 0.4},
+        {"preset": "fast", "n_iter": 1, "keep_mean": False},
+    ],
+)
+def test_python_lines_give_the_same_bits(noisy, options):
+    result = denoise(noisy, **options)
+    again = repeated(result.report, noisy)
+    assert np.array_equal(again.image, result.image)
+    assert again.report["config"] == result.report["config"]
+
+
+def test_python_lines_know_colour(rng):
+    image = rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)
+    result = denoise(image, rgb=True, n_iter=1, n_passes=2)
+    assert np.array_equal(repeated(result.report, image).image, result.image)
+
+
+def test_the_command_gives_the_same_bits(noisy, tmp_path):
+    path = tmp_path / "my cells.tif"
+    tifffile.imwrite(path, noisy)
+    result = denoise(noisy, preset="fast", n_iter=2, n_passes=2, seed=4)
+    command = as_command(result.report, str(path), str(tmp_path / "out"))
+    program, *arguments = shlex.split(command)
+    assert program == "napari-mpi"
+    assert main(arguments) == 0
+    written = read_image(tmp_path / "out" / "my cells_denoised.ome.tif")
+    assert np.array_equal(written.data, result.image)
+
+
+def test_what_the_command_has_no_option_for_is_named(noisy):
+    report = denoise(noisy, n_iter=1, n_passes=2, own_pixel=False).report
+    with pytest.raises(ValueError, match="no option for own_pixel: .* Python"):
+        as_command(report)
+    report = denoise(noisy, preset=FillConfig(n_iter=1)).report
+    with pytest.raises(ValueError, match="a configuration of its own"):
+        as_command(report)
+
+
+def test_weights_from_a_file_are_found_again(noisy, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copy(BUNDLED["universal"], "lab.safetensors")
+    result = denoise(noisy, weights="lab.safetensors", n_iter=1, n_passes=2)
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(repeated(result.report, noisy).image, result.image)
+    assert str(tmp_path / "here" / "lab.safetensors") in as_command(result.report)
