@@ -16,6 +16,7 @@ MPI authors, with the noise kind that the paper takes for such images.
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -87,17 +88,17 @@ def cases(data: str, crop: int | None, realisation: int, seed: int) -> Iterator[
                 yield f"{name} {kind}", noisy, clean, "independent", np.asarray
 
 
-def ours(method: str, noisy: Image, noise: str, device: str, seed: int) -> Image:
+def ours(method: str, noisy: Image, noise: str, seed: int, args: Namespace) -> Image:
     """Denoise with a preset, or with the authors' weights."""
     rgb = noisy.ndim == 3
     # Photographs already lie within 0 to 1, which the paper's presets take as it is.
     scaling = "none" if rgb and method not in MEASURING else None
-    settings = {"device": device, "seed": seed, "rgb": rgb, "scaling": scaling}
+    settings = {"device": args.device, "seed": seed, "rgb": rgb, "scaling": scaling}
     if method == "official":
         weights = data_folder() / "weights" / OFFICIAL[noise]
         settings |= {"preset": "paper-fast", "noise": noise, "weights": weights}
     elif method in MEASURING:
-        settings |= {"preset": method}
+        settings |= {"preset": method, "weights": args.weights, "n_iter": args.n_iter}
     else:
         settings |= {"preset": method, "noise": noise}
     return denoise(noisy, **settings).image
@@ -164,6 +165,8 @@ def main() -> None:
     arguments.add_argument("--crop", type=int, default=256, help="0 for whole images")
     arguments.add_argument("--realisation", type=int, default=1, choices=[1, 2])
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments.add_argument("--weights", default="universal", help="of auto and fast")
+    arguments.add_argument("--n-iter", type=int, help="of auto and fast")
     arguments.add_argument("--peers", action="store_true")
     args = arguments.parse_args()
     peers = PEERS if args.peers else {}
@@ -180,7 +183,7 @@ def main() -> None:
             for method in args.methods:
                 started, scores = time.perf_counter(), []
                 for seed in args.seeds:
-                    image = ours(method, noisy, noise, args.device, seed)
+                    image = ours(method, noisy, noise, seed, args)
                     scores.append(score(comparable(image), truth))
                 seconds = (time.perf_counter() - started) / len(args.seeds)
                 row.append((*np.mean(scores, axis=0), seconds))
