@@ -258,15 +258,15 @@ class Denoising:
         for number, index in planes:
             plane = self._store.plane(index)
             while True:
-                fill = Fill(
-                    self._scaled(plane),
-                    self._weights.build(),
-                    self._config,
-                    seed=_plane_seed(self._seed, number),
-                    device=self._device,
-                )
-                self._current = (index, plane, fill)
                 try:
+                    fill = Fill(
+                        self._scaled(plane),
+                        self._weights.build(),
+                        self._config,
+                        seed=_plane_seed(self._seed, number),
+                        device=self._device,
+                    )
+                    self._current = (index, plane, fill)
                     for step in fill:
                         self._iterations += 1
                         yield Progress(
@@ -322,14 +322,14 @@ class Denoising:
         seed = _plane_seed(self._seed, group[0][0])
         losses, validations = [], []
         while True:
-            adaptation = Adaptation(
-                self._crops(group, seed),
-                self._weights.build(),
-                config,
-                seed=seed,
-                device=self._device,
-            )
             try:
+                adaptation = Adaptation(
+                    self._crops(group, seed),
+                    self._weights.build(),
+                    config,
+                    seed=seed,
+                    device=self._device,
+                )
                 for step in adaptation:
                     self._iterations += 1
                     losses.append(step.loss)
