@@ -237,5 +237,5 @@ def test_a_forecast_says_what_a_run_takes_and_writes_nothing(
     assert main(["denoise", str(image_file), "-o", str(out), "--forecast"]) == 0
     said = capsys.readouterr().out
     assert "cells.tif: about " in said
-    assert "GiB of memory" in said
+    assert "MiB of memory" in said
     assert list(out.iterdir()) == []

@@ -45,7 +45,11 @@ class Forecast:
         long = f"{minutes:.0f} min" if minutes > 2 else f"{self.seconds:.0f} s"
         if minutes > 120:
             long = f"{minutes / 60:.0f} h"
-        return f"about {long} and {self.memory / 2**30:.1f} GiB of memory"
+        megabytes = self.memory / 2**20
+        large = f"{megabytes:.0f} MiB"
+        if megabytes > 1000:
+            large = f"{megabytes / 1024:.1f} GiB"
+        return f"about {long} and {large} of memory"
 
 
 def forecast(
