@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import math
 import mmap
+import os
+import shutil
 import sys
 import tempfile
 from typing import Any
@@ -84,11 +88,30 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, on_disk: bool) -> NDArray
     """Return an array of zeros, in memory or in a temporary file.
 
     The file is gone with the array.
+
+    Raises
+    ------
+    OSError
+        If the disk of the temporary folder has too little space.
     """
     if not on_disk:
         return np.zeros(shape, dtype)
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    folder = tempfile.gettempdir()
     with tempfile.TemporaryFile(prefix="napari-mpi-") as file:
-        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+        # Taken at once: a mapped file that finds the disk full later ends the program.
+        try:
+            if shutil.disk_usage(folder).free < n_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+        except OSError as error:
+            raise OSError(
+                f"There is no place for a result of {n_bytes / 2**20:.0f} MiB in "
+                f"{folder} ({error.strerror}). Free some space, or name another folder "
+                "in the environment variable TMPDIR."
+            ) from error
+        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
 def let_go(array: Any) -> None:
@@ -105,7 +128,7 @@ def keep_warm() -> None:
     """Keep freed memory for the next iteration instead of asking for it anew.
 
     Every iteration allocates the same large blocks. With glibc each would come fresh
-    from the system and be cleared page by page, which takes a quarter of the time.
+    from the system and be cleared page by page, which takes longer than to compute it.
     Elsewhere nothing happens. `give_back` ends it.
     """
     if (libc := _glibc()) is not None:

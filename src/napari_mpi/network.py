@@ -60,7 +60,7 @@ class _Level(nn.Module):
             below = self.deeper(below)
         # By definition: enlarge `below` twofold, join it to the skip, normalise, then
         # convolve. Each pixel of `below` stands for four equal ones, so it may as well
-        # be normalised small, and enlarged by the convolution: a fifth of the time.
+        # be normalised small, and enlarged by the convolution, which costs far less.
         skip = self._normalised(self.skip(x), slice(WIDTH))
         below = self._normalised(below, slice(WIDTH, None))
         merge = cast(_ConvNormAct, self.up[0])
