@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks._data import score
-from napari_mpi.files import read_image
+from napari_mpi.io.files import read_image
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
     python -m benchmarks.own_pixel
 
-`napari_mpi.noise.combine_with_input` takes the error of a prediction to be a multiple
-of its spread. Each row is an image, each column a multiple; 0 is the blind prediction.
+`napari_mpi.analysis.noise.combine_with_input` takes the error of a prediction to be a
+multiple of its spread. Each row is an image, each column a multiple; 0 is the blind
+prediction.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from benchmarks._data import parser
-from napari_mpi.adapt import Adaptation, cut_crops
+from napari_mpi.analysis.noise import _ERROR_PER_SPREAD as _FACTOR
+from napari_mpi.analysis.noise import combine_with_input, estimate_noise
+from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PRESETS
-from napari_mpi.devices import resolve_device
-from napari_mpi.intensity import Scaling
-from napari_mpi.noise import _ERROR_PER_SPREAD as _FACTOR
-from napari_mpi.noise import combine_with_input, estimate_noise
-from napari_mpi.passes import Passes
-from napari_mpi.synthetic import add_camera_noise, fluorescence_image
-from napari_mpi.weights import load_weights
+from napari_mpi.engine.adapt import Adaptation, cut_crops
+from napari_mpi.engine.devices import resolve_device
+from napari_mpi.engine.passes import Passes
+from napari_mpi.training.synthetic import add_camera_noise, fluorescence_image
+from napari_mpi.weights.loading import load_weights
 
 MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 

@@ -26,8 +26,8 @@ from skimage.restoration import calibrate_denoiser, denoise_nl_means, estimate_s
 
 from benchmarks._data import FMD_SCENES, data_folder, fmd_pair, kodak, parser, score
 from napari_mpi import denoise
+from napari_mpi.analysis.noise import estimate_noise
 from napari_mpi.config import MEASURING
-from napari_mpi.noise import estimate_noise
 
 OFFICIAL = {
     "correlated": "imgnet_80_95_singlechannel_skip.pth",

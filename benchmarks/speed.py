@@ -33,9 +33,9 @@ from torch.nn import functional as F
 
 from benchmarks._data import data_folder, fmd_pair, parser, score
 from napari_mpi import denoise
-from napari_mpi.network import Hourglass, _ConvNormAct, _Level
-from napari_mpi.synthetic import add_camera_noise, fluorescence_stack
-from napari_mpi.weights import load_weights
+from napari_mpi.engine.network import Hourglass, _ConvNormAct, _Level
+from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
+from napari_mpi.weights.loading import load_weights
 
 N_ITER, MASK_RATIO = 200, 0.3
 EVERY = 5  # of a stack's planes, so many are compared

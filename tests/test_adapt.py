@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_mpi.adapt import Adaptation, cut_crops
 from napari_mpi.config import FillConfig
-from napari_mpi.network import Hourglass
+from napari_mpi.engine.adapt import Adaptation, cut_crops
+from napari_mpi.engine.network import Hourglass
 
 CPU = torch.device("cpu")
 

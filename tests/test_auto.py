@@ -8,11 +8,11 @@ import pytest
 from scipy import ndimage
 
 from napari_mpi import denoise, iter_denoise
-from napari_mpi.auto import choose
+from napari_mpi.analysis.auto import choose
+from napari_mpi.analysis.noise import estimate_noise
 from napari_mpi.config import PRESETS
-from napari_mpi.noise import estimate_noise
-from napari_mpi.synthetic import fluorescence_image
-from napari_mpi.weights import load_weights
+from napari_mpi.training.synthetic import fluorescence_image
+from napari_mpi.weights.loading import load_weights
 
 INDEPENDENT = estimate_noise(np.random.default_rng(0).normal(100, 9, (64, 64)))
 

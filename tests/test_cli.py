@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_mpi.cli import main
-from napari_mpi.files import read_image
+from napari_mpi.io.files import read_image
 
 
 @pytest.fixture

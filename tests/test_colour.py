@@ -1,6 +1,6 @@
 import numpy as np
 
-from napari_mpi.colour import from_opponent, to_opponent
+from napari_mpi.arrays.colour import from_opponent, to_opponent
 
 
 def test_the_change_of_axes_can_be_undone(rng):

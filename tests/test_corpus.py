@@ -3,8 +3,8 @@ import pytest
 import tifffile
 
 from napari_mpi.config import PretrainConfig
-from napari_mpi.corpus import Crops, load_corpus
-from napari_mpi.files import FileError
+from napari_mpi.io.files import FileError
+from napari_mpi.training.corpus import Crops, load_corpus
 
 
 def config(**changes) -> PretrainConfig:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from napari_mpi.devices import available_devices, resolve_device
+from napari_mpi.engine.devices import available_devices, resolve_device
 
 
 @pytest.fixture

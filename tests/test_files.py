@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_mpi import files, tiff
-from napari_mpi.files import (
+from napari_mpi.io import files, tiff
+from napari_mpi.io.files import (
     FileError,
     ImageData,
     can_hold_ome,

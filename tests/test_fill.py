@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from napari_mpi.config import FillConfig
-from napari_mpi.fill import Fill
-from napari_mpi.network import Hourglass
+from napari_mpi.engine.fill import Fill
+from napari_mpi.engine.network import Hourglass
 
 CPU = torch.device("cpu")
 

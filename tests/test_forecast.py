@@ -1,6 +1,6 @@
 import pytest
 
-from napari_mpi.forecast import Forecast
+from napari_mpi.pipeline.forecast import Forecast
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_mpi.intensity import Scaling, to_dtype
+from napari_mpi.arrays.intensity import Scaling, to_dtype
 
 INTEGERS = (np.uint8, np.uint16, np.int16)
 FLOATS = (np.float32, np.float64)

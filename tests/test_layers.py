@@ -3,8 +3,8 @@ import pytest
 from napari.layers import Image, Labels
 
 import napari_mpi
-from napari_mpi._layers import denoise_layer, noise_map_layer
-from napari_mpi.pipeline import Denoised
+from napari_mpi._napari.layers import denoise_layer, noise_map_layer
+from napari_mpi.pipeline.api import Denoised
 
 
 def a_layer(noisy, **kwargs) -> Image:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_mpi.masking import masked_mse, random_mask
+from napari_mpi.engine.masking import masked_mse, random_mask
 
 
 def a_generator(seed: int = 0) -> torch.Generator:

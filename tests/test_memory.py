@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_mpi import memory
+from napari_mpi.engine import memory
 
 CPU = torch.device("cpu")
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_mpi.network import Hourglass, padded_size
-from napari_mpi.weights import load_weights
+from napari_mpi.engine.network import Hourglass, padded_size
+from napari_mpi.weights.loading import load_weights
 
 OFFICIAL = {
     "imgnet_80_95_singlechannel_skip.pth": (1, 746_115),

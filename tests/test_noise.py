@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_mpi.noise import combine_with_input, estimate_noise
-from napari_mpi.synthetic import fluorescence_image
+from napari_mpi.analysis.noise import combine_with_input, estimate_noise
+from napari_mpi.training.synthetic import fluorescence_image
 
 
 @pytest.fixture

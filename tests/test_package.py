@@ -11,7 +11,7 @@ import napari_mpi
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "napari_mpi"
-MODULES = sorted(SOURCE.glob("*.py"))
+MODULES = sorted(SOURCE.rglob("*.py"))
 
 
 def python(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
@@ -40,7 +40,7 @@ def test_the_library_works_without_loading_napari_or_qt():
     code = (
         "import sys, numpy, napari_mpi; "
         "napari_mpi.denoise(numpy.random.rand(16, 16), n_iter=1, n_passes=2); "
-        "import napari_mpi.cli, napari_mpi.pretrain; "
+        "import napari_mpi.cli, napari_mpi.training.pretrain; "
         "print({'napari', 'qtpy', 'magicgui'} & set(sys.modules))"
     )
     done = python("-c", code)
@@ -58,65 +58,24 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = napari_mpi.denoize
 
 
-# What each module may import of the package; "config" is allowed to all.
+# Which rooms each room of the package may look into; "config" is open to all.
 LAYERS = {
-    "config": {"intensity"},
-    "intensity": set(),
-    "planes": set(),
-    "masking": set(),
-    "noise": set(),
-    "colour": set(),
-    "tiles": set(),
-    "memory": set(),
-    "masked_plane": {"masking", "network"},
-    "adapt": {"masked_plane", "masking", "network"},
-    "passes": {"adapt", "masked_plane", "network", "tiles"},
-    "auto": {"noise"},
-    "verdict": {"noise"},
-    "network": set(),
-    "devices": set(),
-    "image_data": set(),
-    "tiff": {"image_data"},
-    "mrc": {"image_data"},
-    "files": {"image_data", "mrc", "tiff"},
-    "synthetic": set(),
-    "weights": {"network"},
-    "weights_library": {"weights"},
-    "fill": {"masked_plane", "masking", "network"},
-    "pipeline": {
-        "colour_denoising",
-        "denoising",
-        "devices",
-        "forecast",
-        "planes",
-        "weights",
-    },
-    "colour_denoising": {"colour", "denoising", "forecast", "intensity", "planes"},
-    "denoising": {
-        "adapt",
-        "auto",
-        "devices",
-        "fill",
-        "forecast",
-        "intensity",
-        "memory",
-        "noise",
-        "passes",
-        "plane_store",
-        "planes",
-        "verdict",
-        "weights",
-    },
-    "replay": set(),
-    "plane_store": {"intensity", "memory", "planes"},
-    "forecast": {"adapt", "memory", "passes", "weights"},
-    "corpus": {"files", "intensity", "synthetic"},
-    "pretrain": {"corpus", "devices", "masking", "network", "weights"},
+    "config": {"arrays"},
+    "arrays": set(),
+    "engine": {"arrays"},
+    "analysis": set(),
+    "weights": {"engine"},
+    "pipeline": {"analysis", "arrays", "engine", "weights"},
+    "io": set(),
+    "training": {"arrays", "engine", "io", "weights"},
+    "cli": {"engine", "io", "pipeline", "training", "weights"},
 }
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
-def test_imports_point_one_way_and_only_underscored_modules_know_napari(module):
+@pytest.mark.parametrize(
+    "module", MODULES, ids=lambda path: str(path.relative_to(SOURCE))
+)
+def test_imports_point_one_way_and_only_underscored_rooms_know_napari(module):
     internal, external = set(), set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -127,13 +86,12 @@ def test_imports_point_one_way_and_only_underscored_modules_know_napari(module):
                 external.add(top)
         elif isinstance(node, ast.Import):
             external |= {alias.name.partition(".")[0] for alias in node.names}
-    private = module.stem.startswith("_")
-    if not private:
-        assert not external & {"napari", "qtpy", "magicgui", "superqt"}
-    if module.stem != "__init__" and not private:
-        assert not {name for name in internal if name.startswith("_")}
-    if module.stem in LAYERS:
-        assert internal - {"config", ""} <= LAYERS[module.stem]
+    room = module.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if room in ("__init__", "_napari"):
+        return
+    assert not external & {"napari", "qtpy", "magicgui", "superqt"}
+    rooms = {name.partition(".")[0] for name in internal}
+    assert rooms - {"config", room, "", "__version__"} <= LAYERS[room]
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +112,8 @@ def test_the_wheel_is_small_and_complete(wheel):
     for part in (
         "napari_mpi/napari.yaml",
         "napari_mpi/py.typed",
-        "napari_mpi/weights/universal.safetensors",
-        "napari_mpi/weights/universal.md",
+        "napari_mpi/weights/bundled/universal.safetensors",
+        "napari_mpi/weights/bundled/universal.md",
     ):
         assert part in names
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_mpi.adapt import Adaptation
 from napari_mpi.config import FillConfig
-from napari_mpi.masking import mask_pairs
-from napari_mpi.network import Hourglass
-from napari_mpi.passes import Passes
-from napari_mpi.synthetic import fluorescence_image
-from napari_mpi.weights import load_weights
+from napari_mpi.engine.adapt import Adaptation
+from napari_mpi.engine.masking import mask_pairs
+from napari_mpi.engine.network import Hourglass
+from napari_mpi.engine.passes import Passes
+from napari_mpi.training.synthetic import fluorescence_image
+from napari_mpi.weights.loading import load_weights
 
 CPU = torch.device("cpu")
 
@@ -140,7 +140,7 @@ def test_tiles_leave_no_seam_and_hardly_change_the_result():
 
 
 def blended_columns(length, size):
-    from napari_mpi.tiles import blended_spans
+    from napari_mpi.arrays.tiles import blended_spans
 
     return blended_spans(length, size, size // 4, 32)
 

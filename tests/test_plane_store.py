@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from napari_mpi import plane_store
-from napari_mpi.plane_store import PlaneStore, spread_evenly
-from napari_mpi.planes import PlaneGrid
+from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.pipeline import plane_store
+from napari_mpi.pipeline.plane_store import PlaneStore, spread_evenly
 
 
 def a_store(source, rgb=False):

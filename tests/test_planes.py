@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_mpi.planes import PlaneGrid
+from napari_mpi.arrays.planes import PlaneGrid
 
 
 def reassembled(array, rgb):

@@ -6,10 +6,10 @@ import tifffile
 import torch
 
 from napari_mpi.config import PretrainConfig
-from napari_mpi.files import FileError
-from napari_mpi.network import Hourglass
-from napari_mpi.pretrain import iter_pretrain, pretrain
-from napari_mpi.weights import WeightsError, load_weights, save_weights
+from napari_mpi.engine.network import Hourglass
+from napari_mpi.io.files import FileError
+from napari_mpi.training.pretrain import iter_pretrain, pretrain
+from napari_mpi.weights.loading import WeightsError, load_weights, save_weights
 
 
 def settings(**changes) -> PretrainConfig:

@@ -8,8 +8,8 @@ from napari.layers import Image
 from npe2 import PluginManager, PluginManifest
 
 import napari_mpi
-from napari_mpi._reader import get_reader
-from napari_mpi.files import FileError, ImageData, write_image
+from napari_mpi._napari.reader import get_reader
+from napari_mpi.io.files import FileError, ImageData, write_image
 
 
 def layers_of(path):

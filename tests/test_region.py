@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_mpi._region import Region, region_layer, visible_region
+from napari_mpi._napari.region import Region, region_layer, visible_region
 
 
 def world(layer, position):

@@ -1,4 +1,4 @@
-import napari_mpi._sample_data
+import napari_mpi._napari.sample_data
 
 
 def test_the_sample_opens_in_a_viewer(make_napari_viewer):
@@ -11,6 +11,6 @@ def test_the_sample_opens_in_a_viewer(make_napari_viewer):
 
 
 def test_the_sample_is_the_same_each_time():
-    first = napari_mpi._sample_data.synthetic_stack()[1][0]
-    again = napari_mpi._sample_data.synthetic_stack()[1][0]
+    first = napari_mpi._napari.sample_data.synthetic_stack()[1][0]
+    again = napari_mpi._napari.sample_data.synthetic_stack()[1][0]
     assert (first == again).all()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_mpi.synthetic import (
+from napari_mpi.training.synthetic import (
     add_camera_noise,
     add_random_noise,
     fluorescence_image,

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_mpi.tiles import blended_spans, blended_tiles
+from napari_mpi.arrays.tiles import blended_spans, blended_tiles
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 100, 1000])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_mpi.noise import estimate_noise
-from napari_mpi.synthetic import fluorescence_image
-from napari_mpi.verdict import judge
+from napari_mpi.analysis.noise import estimate_noise
+from napari_mpi.analysis.verdict import judge
+from napari_mpi.training.synthetic import fluorescence_image
 
 
 @pytest.fixture(params=[5, 12, 24])

@@ -11,11 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_mpi._layers import denoise_layer
+    from napari_mpi._napari.layers import denoise_layer
     from napari_mpi.config import PRESETS, FillConfig, PretrainConfig
-    from napari_mpi.pipeline import Denoised, denoise, iter_denoise
-    from napari_mpi.pretrain import pretrain
-    from napari_mpi.weights import load_weights
+    from napari_mpi.pipeline.api import Denoised, denoise, iter_denoise
+    from napari_mpi.training.pretrain import pretrain
+    from napari_mpi.weights.loading import load_weights
 
 try:
     __version__ = version("napari-mpi")
@@ -36,14 +36,14 @@ __all__ = [
 
 _HOME = {
     "PRESETS": "config",
-    "Denoised": "pipeline",
+    "Denoised": "pipeline.api",
     "FillConfig": "config",
     "PretrainConfig": "config",
-    "denoise": "pipeline",
-    "denoise_layer": "_layers",
-    "iter_denoise": "pipeline",
-    "load_weights": "weights",
-    "pretrain": "pretrain",
+    "denoise": "pipeline.api",
+    "denoise_layer": "_napari.layers",
+    "iter_denoise": "pipeline.api",
+    "load_weights": "weights.loading",
+    "pretrain": "training.pretrain",
 }
 
 
@@ -51,7 +51,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    # Importing `pretrain` the module binds its name here; the function wins.
     globals()[name] = value
     return value
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from napari_mpi.intensity import ScalingMode
+from napari_mpi.arrays.intensity import ScalingMode
 
 __all__ = [
     "MEASURING",
@@ -89,7 +89,7 @@ class FillConfig:
         Step size of Adam.
     scaling : {"range", "percentile", "none"}
         How intensities are brought to the network's range; see
-        `napari_mpi.intensity.Scaling.fit`.
+        `napari_mpi.arrays.intensity.Scaling.fit`.
     precision : {"auto", "float32", "bfloat16"}
         Arithmetic of the convolutions; "auto" takes bfloat16 where it is faster.
     """

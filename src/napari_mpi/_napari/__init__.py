@@ -1,0 +1,1 @@
+"""The plugin: everything that imports napari or Qt."""

@@ -1,0 +1,130 @@
+"""Settings that follow from the noise of the image, for ``auto`` and ``fast``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.config import PRESETS, FillConfig, MaskShape
+
+__all__ = ["Choice", "choose", "for_unaware_weights"]
+
+# Below this correlation of neighbours, noise counts as independent; from the higher
+# one on, nothing that is near may be seen.
+_LOW, _HIGH = 0.2, 0.5
+# Stripes that hold more of the noise's variance than this are worth a mask of lines.
+_STRIPED = 0.12
+# With correlated noise no held-out pixel tells when to stop: its noise can be guessed
+# from its neighbours, and learnt. Networks that have seen such noise in pre-training
+# are taken as they are; others have to adapt with hardly anything in sight.
+_CORRELATED_RATIO = 0.75
+_UNAWARE_RATIO, _UNAWARE_ITERATIONS = 0.85, 3
+# Noise below these shares of the signal range is not worth the risk of removing it.
+# What looks weak and correlated is more likely to be structure.
+_CLEAN, _CLEAN_IF_CORRELATED = 0.02, 0.045
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for an image.
+
+    Attributes
+    ----------
+    config : FillConfig
+        The settings.
+    clean : bool
+        Whether there is nothing to remove.
+    reason : str
+        What was found and chosen, in one sentence for the user.
+    """
+
+    config: FillConfig
+    clean: bool
+    reason: str
+
+
+def choose(
+    noise: NoiseEstimate,
+    config: FillConfig = PRESETS["auto"],
+    *,
+    weights_know_noise: bool = True,
+) -> Choice:
+    """Choose settings by the noise.
+
+    Parameters
+    ----------
+    noise : NoiseEstimate
+        The noise of the image.
+    config : FillConfig
+        Settings for independent noise, that adapt on crops.
+    weights_know_noise : bool
+        Whether the weights were trained on images with simulated noise.
+
+    Notes
+    -----
+    The more of its noise a pixel shares with its neighbours, the fewer of them may be
+    seen when it is predicted (Chihaoui and Favaro, "Masked and Shuffled Blind Spot
+    Denoising", CVPR 2024); between independent and correlated noise the mask ratio is
+    interpolated.
+    """
+    correlation = max(noise.correlation)
+    share = f"{100 * noise.relative:.1f} % of the signal range"
+    independent = correlation < _LOW
+    limit = _CLEAN if independent else _CLEAN_IF_CORRELATED
+    if noise.relative < limit:
+        reason = (
+            f"There is nothing to remove: the noise is {share} at most, and what "
+            "little varies from pixel to pixel may be structure."
+        )
+        return Choice(config, True, reason)
+    if independent and max(noise.stripes) <= _STRIPED:
+        reason = (
+            f"The noise is independent from pixel to pixel ({share}{_growth(noise)}), "
+            "so the network learns from the image until held-out pixels are predicted "
+            "no better, and each prediction is combined with the pixel's own value."
+        )
+        return Choice(config, False, reason)
+    config = replace(config, own_pixel=False)
+    if max(noise.stripes) > _STRIPED:
+        rows = noise.stripes[0] >= noise.stripes[1]
+        lines: MaskShape = "rows" if rows else "columns"
+        reason = (
+            f"The pixels of {lines} share {100 * max(noise.stripes):.0f} % of the "
+            f"noise ({share}{_growth(noise)}), so whole {lines} are hidden at a time, "
+            f"until held-out {lines} are predicted no better."
+        )
+        return Choice(replace(config, mask_shape=lines), False, reason)
+    towards = (correlation - _LOW) / (_HIGH - _LOW)
+    learning = "and the network is not to learn from the noise"
+    highest = _CORRELATED_RATIO
+    if not weights_know_noise:
+        learning, highest = "while the network learns from the image", _UNAWARE_RATIO
+    ratio = float(np.interp(towards, [0, 1], [config.mask_ratio, highest]))
+    config = replace(
+        config,
+        n_iter=0 if weights_know_noise else _UNAWARE_ITERATIONS * config.n_iter,
+        early_stopping=False,
+        mask_ratio=round(ratio, 3),
+    )
+    reason = (
+        f"Neighbouring pixels share their noise (correlation {correlation:.2f}; "
+        f"{share}{_growth(noise)}), so {100 * ratio:.0f} % of the pixels are hidden at "
+        f"a time, {learning}."
+    )
+    return Choice(config, False, reason)
+
+
+def for_unaware_weights(config: FillConfig, preset: FillConfig) -> FillConfig:
+    """Let weights adapt to correlated noise that would otherwise not be adapted."""
+    if config.n_iter > 0:
+        return config
+    n_iter = _UNAWARE_ITERATIONS * preset.n_iter
+    return replace(config, n_iter=n_iter, mask_ratio=_UNAWARE_RATIO)
+
+
+def _growth(noise: NoiseEstimate) -> str:
+    brightest = noise.offset + noise.signal_range
+    bright = float(noise.variance(np.asarray(brightest)))
+    return ", growing with the signal" if bright > 2 * noise.read_noise**2 else ""

@@ -1,0 +1,167 @@
+"""Can the result be trusted? What the noise map tells after a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+
+__all__ = ["Verdict", "judge"]
+
+Array = NDArray[np.float64]
+
+# Fine structure is what lies between these widths of a Gaussian, in pixels; noise of
+# single pixels is finer.
+_FINE, _COARSE = 1.0, 3.0
+_STRONGEST = 0.02  # share of pixels with the strongest fine structure
+# Limits beyond which the user is warned.
+_MOST_STRUCTURE = 0.37
+_MOST_NOISE_LEFT = 0.3
+_MOST_CORRELATION = 0.15
+_MOST_DRIFT = 0.05
+_MOST_CLIPPED = 0.01
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found in the noise map, and in words what it means.
+
+    Attributes
+    ----------
+    std : float
+        Standard deviation of the noise map, in the image's units.
+    expected_std : float
+        Standard deviation of the noise that was estimated before the run.
+    noise_left : float
+        Noise of the denoised image as a share of the noise that was there.
+    structure_removed : float
+        Share of the contrast of the strongest fine structures that is in the noise
+        map instead of the denoised image.
+    correlation : float
+        How much more neighbouring pixels of the noise map correlate than the noise.
+    drift : float
+        Mean of the noise map as a share of the noise's standard deviation.
+    clipped : float
+        Share of denoised pixels at an end of the range that the noisy ones were not
+        at.
+    warnings : tuple of str
+        What to be careful about, in plain words; empty if nothing was found.
+    """
+
+    std: float
+    expected_std: float
+    noise_left: float
+    structure_removed: float
+    correlation: float
+    drift: float
+    clipped: float
+    warnings: tuple[str, ...]
+
+
+def judge(noisy: NDArray[Any], denoised: NDArray[Any], noise: NoiseEstimate) -> Verdict:
+    """Test a noise map for what should not be there.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray
+        Planes of shape (N, Y, X) before and after, in the same units.
+    noise : NoiseEstimate
+        The noise as it was estimated before.
+
+    Notes
+    -----
+    A good noise map looks like noise all over. Where it is a faint copy of the image,
+    structure was removed; the regression of its fine structure on that of the denoised
+    image, at the strongest places, tells how much. How weak a loss can be found is
+    limited by the noise itself.
+    """
+    limits = _limits(denoised.dtype)
+    before, after = noisy.astype(np.float64), denoised.astype(np.float64)
+    difference = before - after
+    drift = float(difference.mean()) / noise.rms if noise.rms > 0 else 0.0
+    rms_after = estimate_noise(after).rms
+    left = rms_after / noise.rms if noise.rms > 0 else 0.0
+    at_end = np.isin(after, limits) & ~np.isin(before, limits)
+    found = {
+        "std": float(difference.std()),
+        "expected_std": noise.rms,
+        "noise_left": left,
+        "structure_removed": _structure_removed(after, difference),
+        "correlation": _excess_correlation(after, difference, noise),
+        "drift": drift,
+        "clipped": float(at_end.mean()),
+    }
+    return Verdict(**found, warnings=tuple(_in_words(found)))
+
+
+def _in_words(found: dict[str, float]) -> list[str]:
+    said = []
+    if (
+        found["structure_removed"] > _MOST_STRUCTURE
+        or found["correlation"] > _MOST_CORRELATION
+    ):
+        said.append(
+            "Structure was removed: the noise map holds about "
+            f"{100 * max(found['structure_removed'], 0):.0f} % of the contrast of fine "
+            "detail. Look at it before you measure small things."
+        )
+    if found["noise_left"] > _MOST_NOISE_LEFT:
+        said.append(
+            f"Noise remains: about {100 * found['noise_left']:.0f} % of it is still "
+            "there. Longer filling or another noise kind may remove more."
+        )
+    if abs(found["drift"]) > _MOST_DRIFT:
+        said.append(
+            "The mean intensity has changed by "
+            f"{100 * abs(found['drift']):.0f} % of the noise's standard deviation: do "
+            "not compare absolute intensities with those of the input."
+        )
+    if found["clipped"] > _MOST_CLIPPED:
+        said.append(
+            f"{100 * found['clipped']:.1f} % of the denoised pixels are cut off at an "
+            "end of the range: convert the image to float32 first."
+        )
+    return said
+
+
+def _structure_removed(after: Array, difference: Array) -> float:
+    kept, removed = _band(after), _band(difference)
+    strong = np.abs(kept) >= np.quantile(np.abs(kept), 1 - _STRONGEST)
+    energy = float((kept[strong] ** 2).sum())
+    if energy == 0:
+        return 0.0
+    ratio = float((kept[strong] * removed[strong]).sum()) / energy
+    return ratio / (1 + ratio) if ratio > 0 else 0.0
+
+
+def _band(planes: Array) -> Array:
+    fine = ndimage.gaussian_filter(planes, (0, _FINE, _FINE))
+    band: Array = fine - ndimage.gaussian_filter(planes, (0, _COARSE, _COARSE))
+    return band
+
+
+def _excess_correlation(after: Array, difference: Array, noise: NoiseEstimate) -> float:
+    # Bright noise would drown the rest: each pixel counts in units of its own noise.
+    if noise.rms == 0:
+        return 0.0
+    scale = np.sqrt(np.maximum(noise.variance(after), (1e-3 * noise.rms) ** 2))
+    scaled = difference / scale
+    scaled = scaled - scaled.mean()
+    power = float((scaled**2).mean())
+    if power == 0:
+        return 0.0
+    along_y = float((scaled[:, 1:] * scaled[:, :-1]).mean()) / power
+    along_x = float((scaled[..., 1:] * scaled[..., :-1]).mean()) / power
+    return max(along_y - noise.correlation[0], along_x - noise.correlation[1])
+
+
+def _limits(dtype: np.dtype[Any]) -> list[float]:
+    if dtype.kind not in "ui":
+        return []
+    info = np.iinfo(dtype)
+    return [float(info.min), float(info.max)]

@@ -1,0 +1,1 @@
+"""Geometry and intensities of arrays, with numpy alone."""

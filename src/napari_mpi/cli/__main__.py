@@ -1,0 +1,7 @@
+"""``python -m napari_mpi.cli``."""
+
+import sys
+
+from napari_mpi.cli import main
+
+sys.exit(main())

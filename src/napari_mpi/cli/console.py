@@ -1,0 +1,47 @@
+"""What the commands say, and the bar that shows how far they are."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # this loads torch, which a quick `--help` does without
+    from napari_mpi.pipeline.api import Denoised, Denoising
+
+__all__ = ["BAR", "EXIT_FAILED", "EXIT_INTERRUPTED", "finish", "reason", "say"]
+
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not a result."""
+    print(f"napari-mpi: {text}", file=sys.stderr)
+
+
+def reason(error: BaseException) -> str:
+    """Put an error into words for the user."""
+    if isinstance(error, PermissionError) and error.filename:
+        return (
+            f"no permission for {error.filename}: choose a folder that is yours, or "
+            "change its rights."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return str(error) or type(error).__name__
+
+
+def finish(run: Denoising, label: str) -> Denoised:
+    """Advance a run to its end with a progress bar."""
+    from tqdm import tqdm
+
+    with tqdm(total=1.0, desc=label, bar_format=BAR, disable=None) as bar:
+        for progress in run:
+            plane = f"plane {progress.plane + 1}/{progress.n_planes}, "
+            bar.set_postfix_str(
+                f"{plane if progress.phase == 'filling' else ''}{progress.phase} "
+                f"{progress.step}/{progress.n_steps}",
+                refresh=False,
+            )
+            bar.update(progress.fraction - bar.n)
+    return run.result()

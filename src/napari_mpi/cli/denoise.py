@@ -1,0 +1,160 @@
+"""``napari-mpi denoise``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_mpi.cli.console import EXIT_FAILED, finish, reason, say
+from napari_mpi.cli.fill_options import add_fill_options, fill_options
+
+if TYPE_CHECKING:  # these load torch, which a quick `--help` does without
+    from napari_mpi.io.files import ImageData
+    from napari_mpi.pipeline.api import Denoised
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    denoise = commands.add_parser("denoise", help="denoise image files")
+    denoise.set_defaults(run=_denoise)
+    denoise.add_argument(
+        "inputs", nargs="+", type=Path, metavar="IN", help="a file, or a folder whose "
+        "images are the planes of one stack"
+    )  # fmt: skip
+    denoise.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT",
+        help="folder for the results, or the name of the one result (.tif, .ome.tif)",
+    )  # fmt: skip
+    add_fill_options(denoise)
+    denoise.add_argument(
+        "--noise-map", action="store_true", help="also write what was removed"
+    )
+    denoise.add_argument(
+        "--forecast", action="store_true",
+        help="only say how long each input will take, and how much memory",
+    )  # fmt: skip
+
+
+def _denoise(args: argparse.Namespace) -> int:
+    from napari_mpi.config import fill_config
+    from napari_mpi.engine.devices import resolve_device
+    from napari_mpi.io.files import read_image
+    from napari_mpi.pipeline.api import iter_denoise
+    from napari_mpi.weights.loading import load_weights
+
+    # What is wrong for every file is said once, before the first one is touched.
+    options = fill_options(args)
+    settings = {
+        key: value
+        for key, value in options.items()
+        if key not in ("weights", "device", "seed")
+    }
+    fill_config(**settings)
+    options["weights"] = load_weights(options["weights"])
+    resolve_device(args.device)
+    targets = _targets(args.inputs, args.output)
+    failed = 0
+    for source, target in targets.items():
+        try:
+            image = read_image(source)
+            _require_fitting(target, image)
+            run = iter_denoise(image.data, rgb=image.rgb, **options)
+            if args.forecast:
+                print(f"{source}: {run.forecast()}")
+                continue
+            result = finish(run, source.name)
+            _write_result(target, image, result, args.noise_map)
+            _say_findings(source.name, result.report)
+        except (ValueError, TypeError, OSError, MemoryError) as error:
+            say(f"error: {source}: {reason(error)}")
+            failed += 1
+        else:
+            print(target)
+    if failed and len(targets) > 1:
+        say(f"{failed} of {len(targets)} inputs failed, see above.")
+    return EXIT_FAILED if failed else 0
+
+
+def _say_findings(name: str, report: dict[str, Any]) -> None:
+    if report["choice"]:
+        say(f"{name}: {report['choice']}")
+    for warning in (report["verdict"] or {"warnings": ()})["warnings"]:
+        say(f"{name}: {warning}")
+
+
+def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
+    """Return where each input's result goes, and make sure that it can go there."""
+    from napari_mpi.io.files import stem_of
+
+    sources = list(dict.fromkeys(inputs))
+    if output.suffix.lower() in (".tif", ".tiff"):
+        if len(sources) > 1:
+            raise ValueError(
+                f"{output} is one file, but there are {len(sources)} inputs: give a "
+                "folder instead."
+            )
+        if output.resolve() == sources[0].resolve():
+            raise ValueError(f"{output} is the input itself: choose another name.")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return {sources[0]: output}
+    output.mkdir(parents=True, exist_ok=True)
+    targets: dict[Path, Path] = {}
+    for source in sources:
+        stem = source.resolve().name if source.is_dir() else stem_of(source)
+        target = output / f"{stem}_denoised.ome.tif"
+        clash = [old for old, taken in targets.items() if taken == target]
+        if clash:
+            raise ValueError(
+                f"{clash[0]} and {source} would both be written to {target}: denoise "
+                "them into different folders."
+            )
+        targets[source] = target
+    return targets
+
+
+def _require_fitting(target: Path, image: ImageData) -> None:
+    """Refuse an output format before the work, not after it."""
+    from napari_mpi.io.files import can_hold_ome
+
+    if ".ome." in target.name.lower() and not can_hold_ome(image.data.dtype):
+        raise ValueError(
+            f"OME-TIFF cannot hold {image.data.dtype} pixels: name a .tif file as the "
+            "output."
+        )
+
+
+def _write_result(
+    target: Path, image: ImageData, result: Denoised, with_noise_map: bool
+) -> None:
+    from dataclasses import replace
+
+    from napari_mpi.io.files import stem_of, write_image
+
+    record = json.dumps({"napari_mpi": result.report}, ensure_ascii=False)
+    description = f"{image.description}\n{record}".strip()
+    if with_noise_map:
+        stem = stem_of(target)
+        ending = target.name.removeprefix(stem)
+        write_image(
+            target.with_name(f"{stem.removesuffix('_denoised')}_noise{ending}"),
+            replace(
+                image,
+                data=result.noise_map,
+                name=f"{image.name} noise map",
+                description=description,
+            ),
+        )
+    write_image(
+        target,
+        replace(
+            image,
+            data=result.image,
+            name=f"{image.name} denoised",
+            description=description,
+        ),
+    )

@@ -1,0 +1,48 @@
+"""Options of all commands that denoise."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from napari_mpi.config import NOISE_KINDS, PRESETS
+from napari_mpi.pipeline.replay import COMMAND_SETTINGS
+
+__all__ = ["add_fill_options", "fill_options"]
+
+
+def add_fill_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to a command."""
+    parser.add_argument("--preset", choices=PRESETS, default="auto")
+    parser.add_argument(
+        "--noise", choices=NOISE_KINDS,
+        help="independent from pixel to pixel (photon noise), correlated, or "
+        "strongly-correlated; without it, 'auto' measures the noise",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights",
+        default="bundled",
+        metavar="NAME|FILE",
+        help="a name that 'napari-mpi weights list' shows, .safetensors or .pth file",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    expert = parser.add_argument_group("single settings, instead of the preset's")
+    expert.add_argument("--n-iter", type=int, metavar="T")
+    expert.add_argument("--n-passes", type=int, metavar="N")
+    expert.add_argument(
+        "--adapt-to", choices=("stack", "plane"),
+        help="learn once from the whole stack (auto, fast), or from each plane",
+    )  # fmt: skip
+    expert.add_argument("--mask-ratio", type=float, metavar="P")
+    expert.add_argument("--averaging", type=float, metavar="BETA")
+    expert.add_argument("--learning-rate", type=float)
+    expert.add_argument("--pixel-shuffle", type=int, metavar="D")
+    expert.add_argument("--scaling", choices=("range", "percentile", "none"))
+    expert.add_argument("--precision", choices=("auto", "float32", "bfloat16"))
+
+
+def fill_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options as keywords of `napari_mpi.denoise`."""
+    names = ("preset", "noise", "weights", "device", "seed", *COMMAND_SETTINGS)
+    return {name: getattr(args, name) for name in names}

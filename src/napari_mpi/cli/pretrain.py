@@ -1,0 +1,93 @@
+"""``napari-mpi pretrain``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from napari_mpi.cli.console import BAR, EXIT_INTERRUPTED, say
+from napari_mpi.config import PretrainConfig
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    pretrain = commands.add_parser(
+        "pretrain", help="train weights on your own clean images"
+    )
+    pretrain.set_defaults(run=_pretrain)
+    pretrain.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="folders of images"
+    )
+    pretrain.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT.safetensors"
+    )
+    pretrain.add_argument(
+        "--init", metavar="bundled|FILE", help="weights to start from"
+    )
+    budget = pretrain.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float)
+    budget.add_argument("--steps", type=int)
+    pretrain.add_argument(
+        "--resume", type=Path, metavar="FILE", help="the .ckpt of an interrupted run"
+    )
+    pretrain.add_argument("--crop-size", type=int, default=64)
+    pretrain.add_argument("--batch-size", type=int, default=16)
+    pretrain.add_argument("--learning-rate", type=float, default=2e-3)
+    pretrain.add_argument(
+        "--synthetic", type=float, default=0.0, metavar="SHARE",
+        help="share of procedural fluorescence images among the crops, 0 to 1",
+    )  # fmt: skip
+    pretrain.add_argument(
+        "--noise", type=float, default=0.8, metavar="SHARE",
+        help="share of crops that get simulated noise, 0 to 1 (default 0.8)",
+    )  # fmt: skip
+    pretrain.add_argument(
+        "--rgb", action="store_true", help="train a network for RGB images"
+    )
+    pretrain.add_argument("--seed", type=int, default=0)
+    pretrain.add_argument("--device", default="auto")
+
+
+def _pretrain(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from napari_mpi.training.pretrain import iter_pretrain
+
+    if args.steps is None and args.minutes is None:
+        args.minutes = 60.0
+    config = PretrainConfig(
+        steps=args.steps,
+        minutes=args.minutes,
+        crop_size=args.crop_size,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        synthetic_share=args.synthetic,
+        noise_share=args.noise,
+        rgb=args.rgb,
+        seed=args.seed,
+    )
+    steps = iter_pretrain(
+        args.folders,
+        args.output,
+        config,
+        init=args.init,
+        resume=args.resume,
+        device=args.device,
+    )
+    checkpoint = args.output.with_suffix(".ckpt")
+    try:
+        with tqdm(total=1.0, desc="pretrain", bar_format=BAR, disable=None) as bar:
+            for step in steps:
+                bar.set_postfix_str(
+                    f"step {step.step}, loss {step.loss:.5f}", refresh=False
+                )
+                bar.update(step.progress - bar.n)
+    except KeyboardInterrupt:
+        steps.close()
+        say(f"stopped. Carry on with the same command and --resume {checkpoint}")
+        return EXIT_INTERRUPTED
+    print(args.output)
+    return 0

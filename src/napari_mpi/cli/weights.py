@@ -1,0 +1,74 @@
+"""``napari-mpi weights``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from napari_mpi.cli.console import say
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    weights = commands.add_parser("weights", help="list, download or import weights")
+    actions = weights.add_subparsers(required=True, metavar="ACTION")
+    actions.add_parser(
+        "list", help="what is here, and what can be fetched"
+    ).set_defaults(run=_weights_list)
+    download = actions.add_parser("download", help="fetch weights by name")
+    download.set_defaults(run=_weights_download)
+    download.add_argument("name", metavar="NAME")
+    importing = actions.add_parser("import", help="add a weights file of your own")
+    importing.set_defaults(run=_weights_import)
+    importing.add_argument("file", type=Path, metavar="FILE")
+    facts = actions.add_parser("info", help="show what is known of some weights")
+    facts.set_defaults(run=_weights_info)
+    facts.add_argument("name", nargs="?", default="universal", metavar="NAME|FILE")
+
+
+def _weights_list(args: argparse.Namespace) -> int:
+    from napari_mpi.weights.library import ONLINE, installed_weights
+    from napari_mpi.weights.loading import BUNDLED, weights_folder
+
+    installed = installed_weights()
+    for name in BUNDLED:
+        print(f"{name:<22} bundled")
+    for name, path in installed.items():
+        print(f"{name:<22} {path}")
+    for name, online in ONLINE.items():
+        if name not in installed:
+            print(f"{name:<22} online: {online.description} ({online.licence})")
+    print(f"Weights of your own are kept in {weights_folder()}.")
+    return 0
+
+
+def _weights_download(args: argparse.Namespace) -> int:
+    from napari_mpi.weights.library import ONLINE, download_weights
+
+    path = download_weights(args.name)
+    say(f"terms of use: {ONLINE[args.name].licence}")
+    print(path)
+    return 0
+
+
+def _weights_import(args: argparse.Namespace) -> int:
+    from napari_mpi.weights.library import import_weights
+
+    print(import_weights(args.file))
+    return 0
+
+
+def _weights_info(args: argparse.Namespace) -> int:
+    from napari_mpi.weights.loading import load_weights
+
+    weights = load_weights(args.name)
+    print(f"name       {weights.name}")
+    print(f"sha256     {weights.sha256}")
+    print(f"image      {weights.image_channels} channels")
+    print(f"mask       {weights.mask_channels} channels")
+    for key, value in weights.card.items():
+        print(f"{key:<10} {value}")
+    return 0

@@ -1,0 +1,1 @@
+"""The network and the ways to make it denoise one plane."""

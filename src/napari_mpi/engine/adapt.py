@@ -1,0 +1,233 @@
+"""Adapt the network to an image once, on small crops, however large the image is.
+
+A pass of the network over a plane costs a third of an iteration over it, and an
+iteration over a crop next to nothing. So the network learns on crops what the image is
+like, and then fills any number of planes by passes alone (`napari_mpi.engine.passes`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_mpi.config import FillConfig
+from napari_mpi.engine.masked_plane import MaskedPlane, predict
+from napari_mpi.engine.masking import HELD_OUT, masked_mse
+from napari_mpi.engine.network import Hourglass
+
+__all__ = ["AdaptStep", "Adaptation", "State", "cut_crops"]
+
+State = dict[str, Tensor]
+
+# The networks along the way err differently; their mean errs less. They are kept from
+# this share of the iterations on.
+_N_SNAPSHOTS = 6
+_FIRST_SNAPSHOT = 0.4
+# Snapshots in a row that may be no better before adapting ends.
+_PATIENCE = 2
+_N_VALIDATION_CROPS = 4
+
+
+@dataclass(frozen=True)
+class AdaptStep:
+    """One iteration that is done.
+
+    Attributes
+    ----------
+    step, n_iter : int
+        Iterations done so far, and how many there will be at most.
+    loss : float
+        Masked mean squared error against the noisy crops, in scaled units.
+    validation : float or None
+        Mean squared error, on pixels that are never trained on, of the mean of the
+        predictions so far; None between two snapshots.
+    """
+
+    step: int
+    n_iter: int
+    loss: float
+    validation: float | None = None
+
+
+class Adaptation:
+    """Train a network further on noisy crops; iterate over it to advance.
+
+    Parameters
+    ----------
+    crops : sequence of Tensor
+        Scaled noisy crops of shape (C, h, w), float32. Each iteration takes the next
+        `FillConfig.batch_size` of them, over and over.
+    network : Hourglass
+        A pre-trained network, which is trained further in place.
+    config : FillConfig
+        Settings.
+    seed : int
+        Seed of the masks.
+    device : torch.device
+        Where to compute.
+
+    Attributes
+    ----------
+    states : list of dict
+        State dicts of the networks to fill with, valid at any time. Before the first
+        snapshot it is the network as it came.
+
+    Notes
+    -----
+    With early stopping, two percent of the pixels are hidden always and trained on
+    never. Of the snapshots along the way as many are kept as predict them best
+    together, or none, if the network as it came was better.
+    """
+
+    def __init__(
+        self,
+        crops: Sequence[Tensor],
+        network: Hourglass,
+        config: FillConfig,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._config = config
+        self._network = network.to(
+            device=device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        ).train()
+        generator = torch.Generator(device).manual_seed(seed)
+        self._crops = [MaskedPlane(crop, network, config, generator) for crop in crops]
+        share = HELD_OUT if config.early_stopping else 0.0
+        self._held_out = [1 - crop.mask(share) for crop in self._crops]
+        self._start = self._state()
+        self.states = [self._start]
+
+    def __iter__(self) -> Iterator[AdaptStep]:
+        config = self._config
+        optimizer = torch.optim.Adam(
+            self._network.parameters(), lr=config.learning_rate
+        )
+        snapshots_at = set(
+            np.linspace(_FIRST_SNAPSHOT * config.n_iter, config.n_iter, _N_SNAPSHOTS)
+            .round()
+            .astype(int)
+            .tolist()
+        )
+        validation = _Validation(self._crops, self._held_out, self._config)
+        lowest = math.inf
+        if config.early_stopping and config.n_iter > 0:
+            lowest = validation.error_of(self._network)
+            validation.restart()
+        snapshots: list[State] = []
+        n_worse = 0
+        for step in range(1, config.n_iter + 1):
+            optimizer.zero_grad(set_to_none=True)
+            loss = 0.0
+            for number in range(config.batch_size):
+                # One crop at a time has its own batch-norm statistics, like a plane.
+                index = ((step - 1) * config.batch_size + number) % len(self._crops)
+                loss += self._backward(index) / config.batch_size
+            optimizer.step()
+            error = None
+            if step in snapshots_at:
+                snapshots.append(self._state())
+                if config.early_stopping:
+                    error = validation.error_of(self._network)
+                if error is None or error < lowest:
+                    self.states = list(snapshots)
+                    lowest, n_worse = lowest if error is None else error, 0
+                else:
+                    n_worse += 1
+            yield AdaptStep(step, config.n_iter, loss, error)
+            if n_worse > _PATIENCE:
+                return
+
+    def _backward(self, index: int) -> float:
+        crop, held_out = self._crops[index], self._held_out[index]
+        drawn = crop.mask(self._config.mask_ratio)  # (B, mask channels or 1, h, w)
+        mask = drawn * (1 - held_out)
+        predicted = predict(self._network, crop.noisy, mask, self._config)
+        loss = masked_mse(predicted, crop.noisy, torch.maximum(drawn, held_out))
+        (loss / self._config.batch_size).backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def _state(self) -> State:
+        return {
+            key: value.detach().clone()
+            for key, value in self._network.state_dict().items()
+        }
+
+
+class _Validation:
+    """The error of the mean of predictions, on the pixels that are held out."""
+
+    def __init__(
+        self,
+        crops: Sequence[MaskedPlane],
+        held_out: Sequence[Tensor],
+        config: FillConfig,
+    ) -> None:
+        chosen = np.linspace(0, len(crops) - 1, min(len(crops), _N_VALIDATION_CROPS))
+        indices = chosen.round().astype(int)
+        self._config = config
+        self._crops = [crops[index] for index in indices]
+        self._held_out = [held_out[index] for index in indices]
+        # The same masks each time: only the networks are compared.
+        self._masks = [
+            crop.mask(config.mask_ratio) * (1 - held)
+            for crop, held in zip(self._crops, self._held_out, strict=True)
+        ]
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the predictions so far."""
+        self._sums = [torch.zeros_like(crop.noisy) for crop in self._crops]
+        self._n_networks = 0
+
+    @torch.no_grad()
+    def error_of(self, network: Hourglass) -> float:
+        """Add the predictions of a network, return the error of the mean so far."""
+        self._n_networks += 1
+        squared = n_values = 0.0
+        for crop, held, mask, total in zip(
+            self._crops, self._held_out, self._masks, self._sums, strict=True
+        ):
+            total += predict(network, crop.noisy, mask, self._config)
+            difference = held * (total / self._n_networks - crop.noisy)
+            squared += float(difference.square().sum())
+            n_values += float(held.expand_as(difference).sum())
+        return squared / max(n_values, 1.0)
+
+
+def cut_crops(
+    plane: NDArray[np.float32], size: int, number: int, rng: np.random.Generator
+) -> list[Tensor]:
+    """Cut crops at random places of a plane.
+
+    Parameters
+    ----------
+    plane : ndarray
+        Shape (C, H, W).
+    size : int
+        Side of the crops in pixels; a plane that is smaller is taken whole.
+    number : int
+        How many.
+    rng : numpy.random.Generator
+        Source of the places.
+
+    Returns
+    -------
+    list of Tensor
+        Copies of shape (C, h, w).
+    """
+    height, width = (min(size, side) for side in plane.shape[-2:])
+    tops = rng.integers(plane.shape[-2] - height + 1, size=number)
+    lefts = rng.integers(plane.shape[-1] - width + 1, size=number)
+    return [
+        torch.from_numpy(plane[:, top : top + height, left : left + width].copy())
+        for top, left in zip(tops, lefts, strict=True)
+    ]

@@ -1,0 +1,173 @@
+"""Fill a plane by passes of networks that are adapted already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_mpi.arrays.tiles import Tile, blended_tiles
+from napari_mpi.config import FillConfig
+from napari_mpi.engine.adapt import State
+from napari_mpi.engine.masked_plane import MaskedPlane, predict
+from napari_mpi.engine.network import MULTIPLE, Hourglass
+
+__all__ = ["TILE_SIZE", "PassStep", "Passes"]
+
+TILE_SIZE = 768
+"""Planes up to this side, in pixels, are passed through the network whole."""
+
+_OVERLAP = 96  # pixels
+# What batch norm needs to know of a plane that is too large to be looked at whole.
+_STATISTICS_SIZE, _STATISTICS_GRID = 96, 6
+
+
+@dataclass(frozen=True)
+class PassStep:
+    """A piece of the work that is done.
+
+    Attributes
+    ----------
+    done, total : int
+        Tiles, over all passes.
+    """
+
+    done: int
+    total: int
+
+
+class Passes:
+    """Fill one plane; iterate over it to advance, stop whenever you like.
+
+    Parameters
+    ----------
+    plane : Tensor
+        The scaled noisy plane, shape (C, H, W), float32.
+    network : Hourglass
+        A network that the states fit; it takes them on in turn.
+    states : sequence of dict
+        State dicts of adapted networks.
+    config : FillConfig
+        Settings.
+    seed : int
+        Seed of the masks.
+    device : torch.device
+        Where to compute.
+    tile_size : int
+        Side of the tiles that a larger plane is taken apart into, in pixels.
+
+    Notes
+    -----
+    The estimate of a pixel is the mean of its predictions in those passes in which it
+    was hidden. Batch norm uses the plane's own statistics. For a plane in tiles they
+    are measured once on a grid of crops and then stay, so that all tiles are treated
+    alike.
+    """
+
+    def __init__(
+        self,
+        plane: Tensor,
+        network: Hourglass,
+        states: Sequence[State],
+        config: FillConfig,
+        *,
+        seed: int,
+        device: torch.device,
+        tile_size: int = TILE_SIZE,
+    ) -> None:
+        self._config, self._states = config, states
+        self._network = network.to(
+            device=device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
+        self._plane = MaskedPlane(
+            plane, network, config, torch.Generator(device).manual_seed(seed)
+        )
+        noisy = self._plane.noisy
+        height, width = noisy.shape[-2:]
+        overlap = min(_OVERLAP, tile_size // 4)
+        self._tiles = list(blended_tiles((height, width), tile_size, overlap, MULTIPLE))
+        self._mean = noisy.clone()
+        self._scatter = torch.zeros_like(noisy)  # sum of squared deviations
+        self._count = torch.zeros_like(noisy)
+
+    @property
+    def estimate(self) -> Tensor:
+        """The denoised plane so far, a copy of shape (C, H, W); valid at any time."""
+        return self._plane.to_plane(self._mean)
+
+    @property
+    def spread(self) -> Tensor:
+        """Variance of the predictions that the estimate averages, shape (C, H, W)."""
+        return self._plane.to_plane(self._scatter / (self._count - 1).clamp_min(1))
+
+    def __iter__(self) -> Iterator[PassStep]:
+        # Each network makes whole pairs of passes.
+        n_pairs = -(-self._config.n_passes // (2 * len(self._states)))
+        masks = self._plane.mask_pairs()
+        total = len(self._states) * 2 * n_pairs * len(self._tiles)
+        done = 0
+        for state in self._states:
+            self._network.load_state_dict(state)
+            self._network.train()
+            if len(self._tiles) > 1:
+                self._fix_statistics(next(self._plane.mask_pairs()))
+            for _ in range(2 * n_pairs):
+                mask = next(masks)  # (B, mask channels or 1, h, w)
+                predicted = torch.zeros_like(self._mean)
+                for tile in self._tiles:
+                    self._fill_tile(tile, mask, predicted)
+                    done += 1
+                    if tile is not self._tiles[-1]:
+                        yield PassStep(done, total)
+                self._add(predicted, mask)
+                yield PassStep(done, total)
+
+    @torch.no_grad()
+    def _fill_tile(self, tile: Tile, mask: Tensor, predicted: Tensor) -> None:
+        rows, columns = tile.index
+        noisy = self._plane.noisy[..., rows, columns]
+        filled = predict(self._network, noisy, mask[..., rows, columns], self._config)
+        weight = torch.from_numpy(tile.weight).to(filled.device)
+        predicted[..., rows, columns] += filled * weight
+
+    def _add(self, predicted: Tensor, mask: Tensor) -> None:
+        """Let the predictions of hidden pixels count, in place (Welford's update)."""
+        hidden = (1 - mask).expand_as(predicted)
+        # The first prediction's distance from the stand-in is no scatter.
+        known = hidden * (self._count > 0)
+        self._count += hidden
+        deviation = predicted - self._mean
+        self._mean += hidden * deviation / self._count.clamp_min(1)
+        self._scatter += known * (deviation * (predicted - self._mean)).clamp_min(0)
+
+    @torch.no_grad()
+    def _fix_statistics(self, mask: Tensor) -> None:
+        norms = [
+            module
+            for module in self._network.modules()
+            if isinstance(module, torch.nn.BatchNorm2d)
+        ]
+        for norm in norms:
+            norm.momentum = 1.0  # what the next batch says replaces what was known
+        noisy = self._plane.noisy
+        places = [
+            (rows, columns)
+            for rows in _evenly(noisy.shape[-2])
+            for columns in _evenly(noisy.shape[-1])
+        ]
+        crops = torch.cat([noisy[..., rows, columns] for rows, columns in places])
+        masks = torch.cat([mask[..., rows, columns] for rows, columns in places])
+        predict(self._network, crops, masks, self._config)
+        self._network.eval()
+
+
+def _evenly(length: int) -> list[slice]:
+    """Spread a few slices of equal length over an axis."""
+    size = min(_STATISTICS_SIZE, length)
+    number = min(_STATISTICS_GRID, -(-length // size))
+    starts = np.linspace(0, length - size, number).round().astype(int)
+    return [slice(start, start + size) for start in starts]

@@ -1,0 +1,1 @@
+"""Image files: read and write arrays with axes, scale and units."""

@@ -1,0 +1,274 @@
+"""Read and write images with their axes, pixel size and units."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from napari_mpi.io.image_data import (
+    MRC_SUFFIXES,
+    PICTURE_SUFFIXES,
+    SUFFIXES,
+    TIFF_SUFFIXES,
+    FileError,
+    ImageData,
+    stem_of,
+    without_calibration,
+)
+from napari_mpi.io.mrc import HEADER_BYTES, is_mrc, read_mrc
+from napari_mpi.io.tiff import (
+    can_hold_imagej,
+    can_hold_ome,
+    read_tiff,
+    write_imagej,
+    write_ome,
+    write_plain,
+)
+
+__all__ = [
+    "FileError",
+    "ImageData",
+    "can_hold_ome",
+    "can_read",
+    "list_images",
+    "read_image",
+    "read_stack",
+    "stem_of",
+    "write_image",
+]
+
+# Classic and BigTIFF, little and big endian.
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the images in a folder by their endings, in natural order.
+
+    Parameters
+    ----------
+    folder : path
+        Folders inside it are not searched.
+    """
+    files = (path for path in Path(folder).iterdir() if path.is_file())
+    chosen = [
+        path
+        for path in files
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    return sorted(chosen, key=_natural_key)
+
+
+def read_image(path: str | os.PathLike[str]) -> ImageData:
+    """Read a TIFF, OME-TIFF, ImageJ, PNG, JPEG or MRC file, or a folder as a stack.
+
+    Of a file with several series the first is read, with a warning. A large TIFF is
+    mapped into memory, and its pixels are read when they are asked for.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a folder whose images all have one shape and type; they become
+        one stack in natural order of their names, with a leading T axis.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    FileError
+        If the file is damaged or no image.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise FileError(
+            f"{path}: cannot read the format {suffix or 'without an ending'!r}; "
+            f"expected one of {', '.join(SUFFIXES)}."
+        )
+    if path.stat().st_size == 0:
+        raise FileError(
+            f"{path} is empty (0 bytes), expected an image. Copy it again from its "
+            "source."
+        )
+    if suffix in TIFF_SUFFIXES:
+        image = _guarded(read_tiff, path)
+    elif suffix in MRC_SUFFIXES:
+        image = _guarded(read_mrc, path)
+    else:
+        image = _guarded(_read_picture, path)
+    if isinstance(image.data, np.memmap):
+        return image
+    # Few libraries compute with the other byte order, PyTorch does not.
+    native = image.data.dtype.newbyteorder("=")
+    return replace(image, data=image.data.astype(native, copy=False))
+
+
+def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
+    """Read several images of one shape and type as one stack.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        The images in their order; the new leading axis is T, or another letter where
+        they have a T axis themselves.
+    name : str
+        Name of the stack.
+
+    Raises
+    ------
+    FileError
+        If a file is damaged, or shapes or types differ.
+    """
+    first = read_image(paths[0])
+    planes = [first.data]
+    for path in paths[1:]:
+        image = read_image(path)
+        if _kind(image) != _kind(first):
+            raise FileError(
+                f"{name} is no stack: expected images of one shape and type, but "
+                f"{path} is {_kind(image)} and {paths[0]} is {_kind(first)}. Read "
+                "them one by one, or move what does not belong elsewhere."
+            )
+        planes.append(image.data)
+    # Not C: a reader would take the files for channels.
+    free = next(letter for letter in "TZIJKLMNQ" if letter not in first.axes)
+    return ImageData(
+        np.stack(planes),
+        free + first.axes,
+        (1.0, *first.scale),
+        ("pixel", *first.units),
+        name,
+    )
+
+
+def _kind(image: ImageData) -> str:
+    return f"{image.axes} {image.data.shape} {image.data.dtype}"
+
+
+def can_read(path: str | os.PathLike[str]) -> bool:
+    """Whether `read_image` has a fair chance, judged from the first bytes only."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            images = list_images(path)
+            return bool(images) and can_read(images[0])
+        suffix = path.suffix.lower()
+        with path.open("rb") as file:
+            head = file.read(HEADER_BYTES)
+    except OSError:
+        return False
+    if suffix in TIFF_SUFFIXES:
+        return head.startswith(_TIFF_MAGIC)
+    if suffix in MRC_SUFFIXES:
+        return is_mrc(head)
+    return suffix in PICTURE_SUFFIXES and head.startswith(_PICTURE_MAGIC)
+
+
+def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
+    """Write an image; the file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path
+        ``*.ome.tif`` gives OME-TIFF; ``*.tif`` an ImageJ hyperstack where ImageJ
+        knows the pixel type, else a plain TIFF.
+    image : ImageData
+        What to write.
+
+    Raises
+    ------
+    FileError
+        If the format cannot hold the image.
+    OSError
+        If the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    if not name.endswith(TIFF_SUFFIXES):
+        raise FileError(
+            f"{path}: can write TIFF only, name the file .ome.tif or .tif instead."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
+    # tifffile decides on OME by its own argument, so the partial name is free.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        if name.endswith((".ome.tif", ".ome.tiff")):
+            write_ome(partial, image)
+        elif can_hold_imagej(image):
+            write_imagej(partial, image)
+        else:
+            write_plain(partial, image)
+        partial.replace(path)
+    except PermissionError as error:
+        raise PermissionError(
+            f"Not allowed to write {path} ({error.strerror}): choose another folder."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _guarded(reader: Callable[[Path], ImageData], path: Path) -> ImageData:
+    """Give every way in which a damaged file can fail one kind of error."""
+    try:
+        return reader(path)
+    except (FileError, PermissionError, MemoryError):
+        raise
+    except Exception as error:
+        if "imagecodecs" in str(error):
+            raise FileError(
+                f"{path} is compressed in a way that needs a further package "
+                f"({error}). Run `pip install imagecodecs`, or save it uncompressed."
+            ) from error
+        raise FileError(
+            f"{path} is damaged or not what its ending says ({error}). Copy it again "
+            "from its source, or open it in another program to see what it is."
+        ) from error
+
+
+def _read_folder(folder: Path) -> ImageData:
+    paths = list_images(folder)
+    if not paths:
+        raise FileError(
+            f"{folder} holds no readable image (looked for {', '.join(SUFFIXES)})."
+        )
+    return read_stack(paths, folder.resolve().name)
+
+
+def _read_picture(path: Path) -> ImageData:
+    with path.open("rb") as file:
+        head = file.read(26)
+    if head.startswith(_PICTURE_MAGIC[0]) and head[24] == 16 and head[25] != 0:
+        raise FileError(
+            f"{path} is a PNG with 16 bits for each of several samples, of which only "
+            "8 could be read: expected gray or 8 bits. Save it as TIFF."
+        )
+    mode = iio.immeta(path, index=0, plugin="pillow")["mode"]
+    data = np.asarray(
+        # Only RGB is colour to napari; print colours are converted.
+        iio.imread(
+            path, index=0, plugin="pillow", mode="RGB" if mode == "CMYK" else None
+        )
+    )
+    if data.dtype == bool:
+        data = data.astype(np.uint8) * np.uint8(255)
+    if data.ndim == 3 and data.shape[-1] in (2, 4):
+        data = data[..., :-1]  # transparency is no measurement
+    if data.ndim == 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    return without_calibration(data, "YXS" if data.ndim == 3 else "YX", stem_of(path))
+
+
+def _natural_key(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]

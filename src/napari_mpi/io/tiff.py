@@ -1,0 +1,372 @@
+"""TIFF, ImageJ hyperstacks and OME-TIFF."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_mpi.io.image_data import (
+    FileError,
+    ImageData,
+    stem_of,
+    truncated,
+)
+
+__all__ = [
+    "MAX_IN_MEMORY",
+    "can_hold_imagej",
+    "can_hold_ome",
+    "read_tiff",
+    "write_imagej",
+    "write_ome",
+    "write_plain",
+]
+
+MAX_IN_MEMORY = 512 * 2**20
+"""Larger images, in bytes, are mapped into memory instead of being read."""
+
+_UNITS = {
+    "": "pixel",
+    "pixels": "pixel",
+    "px": "pixel",
+    "micron": "µm",
+    "microns": "µm",
+    "micrometer": "µm",
+    "um": "µm",
+    "μm": "µm",  # Greek mu; the micro sign is the other code point
+    "\\u00b5m": "µm",
+    "sec": "s",
+    "seconds": "s",
+    "second": "s",
+    "nanometer": "nm",
+    "millimeter": "mm",
+    "in": "inch",
+    "angstrom": "Å",
+    "å": "Å",
+    "\u212b": "Å",  # the angstrom sign; the letter is the other code point
+}
+_OME_DTYPES = ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8")
+_OME_LENGTHS = ("pixel", "pm", "nm", "µm", "mm", "cm", "m", "Å", "inch")
+_OME_TIMES = ("ns", "µs", "ms", "s", "min", "h", "d")
+_IMAGEJ_DTYPES = ("u1", "u2", "f4")
+# ImageJ reads these words everywhere; the signs break in some versions.
+_IMAGEJ_UNITS = {"µm": "micron", "µs": "us", "Å": "angstrom"}
+
+
+def read_tiff(path: Path) -> ImageData:
+    """Read the first series of a TIFF file, and make sure that it is all there."""
+    with tifffile.TiffFile(path) as tif:
+        _check_directories(tif, path)
+        if not tif.series:
+            raise FileError(f"{path} holds no image, expected at least one.")
+        if len(tif.series) > 1:
+            warnings.warn(
+                f"{path.name} holds {len(tif.series)} images; reading the first.",
+                stacklevel=4,
+            )
+        series = tif.series[0]
+        _check_pixels(tif, series, path)
+        # Mapped from the file itself, or else from a temporary one.
+        lazy = series.nbytes > MAX_IN_MEMORY
+        data = series.asarray(out="memmap" if lazy else None)
+        page = series.keyframe
+        colour = page.photometric in (
+            tifffile.PHOTOMETRIC.RGB,
+            tifffile.PHOTOMETRIC.YCBCR,
+        )
+        data, axes = _spatial_last(data, series.axes, colour=colour)
+        step, unit, description = _tiff_calibration(tif)
+    return ImageData(
+        data,
+        axes,
+        tuple(step.get(axis, 1.0) for axis in axes),
+        tuple(unit.get(axis, "pixel") for axis in axes),
+        stem_of(path),
+        description,
+    )
+
+
+def _check_directories(tif: tifffile.TiffFile, path: Path) -> None:
+    """Refuse a file that ends before the last page's directory and tags.
+
+    tifffile only logs this, and goes on with the pages and tags that are left.
+    """
+    form, file = tif.tiff, tif.filehandle
+
+    def number(layout: str) -> int:
+        value: int = struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
+        return value
+
+    pointer, seen = 4 if form.version == 42 else 8, set[int]()
+    try:
+        while True:
+            file.seek(pointer)
+            offset = number(form.offsetformat)
+            if offset == 0 or offset in seen:
+                return
+            seen.add(offset)
+            file.seek(offset)
+            n_tags = number(form.tagnoformat)
+            # A damaged count must not take memory.
+            tags = file.read(min(n_tags * form.tagsize, file.size))
+            if len(tags) < n_tags * form.tagsize:
+                raise struct.error("the directory is cut off")
+            for code, kind, count, value in struct.iter_unpack(
+                form.tagheaderformat, tags
+            ):
+                layout = tifffile.TIFF.DATA_FORMATS.get(kind, "B")
+                n_bytes = count * struct.calcsize("<" + layout)
+                if code < 32768 and n_bytes > form.tagoffsetthreshold:  # not private
+                    (start,) = struct.unpack(form.offsetformat, value)
+                    if start + n_bytes > file.size:
+                        raise truncated(path, f"tag {code} is beyond its end")
+            pointer = offset + form.tagnosize + n_tags * form.tagsize
+    except struct.error as error:
+        raise truncated(
+            path, f"it should have a page at byte {offset}, it has {file.size} bytes"
+        ) from error
+
+
+def _check_pixels(
+    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
+) -> None:
+    """Refuse what tifffile would fill up with zeros."""
+    for page in series.pages:
+        if page is None:
+            raise FileError(
+                f"{path}: planes of the image {series.axes} {series.shape} are "
+                "missing. Copy it again, and all files that belong to it with it."
+            )
+        size = page.parent.filehandle.size
+        pieces = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        end = max((offset + count for offset, count in pieces), default=0)
+        if series.dataoffset is not None:
+            end = max(end, series.dataoffset + series.nbytes)
+        if end > size:
+            raise truncated(path, f"its pixels end at byte {end}, the file at {size}")
+        if len(pieces) < math.prod(page.chunked) or not all(map(all, pieces)):
+            raise FileError(
+                f"{path}: parts of the pixels were never written, found {len(pieces)} "
+                f"of {math.prod(page.chunked)} pieces or empty ones. Save it again."
+            )
+    images = (tif.imagej_metadata or {}).get("images", 1)
+    found = series.size // (series.keyframe.imagelength * series.keyframe.imagewidth)
+    if images > found:
+        message = (
+            f"{path}: expected {images} planes as its ImageJ description says, found "
+            f"{found}. Copy or save it again."
+        )
+        # Over 4 GB ImageJ writes a single directory, and planes can be cut off.
+        if not tif.pages.is_multipage:
+            raise FileError(message)
+        warnings.warn(message, stacklevel=5)
+
+
+def _spatial_last(
+    data: NDArray[Any], axes: str, *, colour: bool
+) -> tuple[NDArray[Any], str]:
+    """Bring YX, or YX and RGB samples, to the end."""
+    if "Y" not in axes or "X" not in axes:
+        raise FileError(f"expected an image with Y and X axes, found {axes!r}")
+    if "S" in axes and not (colour and data.shape[axes.index("S")] in (3, 4)):
+        # Samples that are not RGB are channels.
+        axes = axes.replace("S", "C" if "C" not in axes else "I")
+    tail = "YXS" if "S" in axes else "YX"
+    order = "".join(axis for axis in axes if axis not in tail) + tail
+    return data.transpose([axes.index(axis) for axis in order]), order
+
+
+def _tiff_calibration(
+    tif: tifffile.TiffFile,
+) -> tuple[dict[str, float], dict[str, str], str]:
+    if tif.is_ome and tif.ome_metadata:
+        found, description = _ome_calibration(tif.ome_metadata)
+    elif tif.is_imagej and tif.imagej_metadata:
+        found, description = _imagej_calibration(tif)
+    elif tif.is_shaped and tif.shaped_metadata:
+        metadata = tif.shaped_metadata[0]
+        found = {
+            axis: (step, unit)
+            for axis, step, unit in zip(
+                metadata.get("axes", ""),
+                metadata.get("scale", ()),
+                metadata.get("units", ()),
+                strict=False,
+            )
+        }
+        description = str(metadata.get("description", ""))
+    else:
+        found, description = {}, ""
+    step = {axis: float(value) for axis, (value, _) in found.items()}
+    step = {axis: value for axis, value in step.items() if 0 < value < np.inf}
+    return step, {axis: _unit(str(found[axis][1])) for axis in step}, description
+
+
+def _ome_calibration(xml: str) -> tuple[dict[str, tuple[Any, Any]], str]:
+    try:
+        image = ElementTree.fromstring(xml).find("{*}Image")
+    except ElementTree.ParseError as error:
+        warnings.warn(
+            f"The OME description cannot be read ({error}): axes and pixel size are "
+            "unknown.",
+            stacklevel=6,
+        )
+        return {}, ""
+    pixels = None if image is None else image.find("{*}Pixels")
+    if image is None or pixels is None:
+        return {}, ""
+    names = {axis: f"PhysicalSize{axis}" for axis in "XYZ"} | {"T": "TimeIncrement"}
+    found = {
+        axis: (
+            pixels.get(name),
+            pixels.get(f"{name}Unit", "s" if axis == "T" else "µm"),
+        )
+        for axis, name in names.items()
+        if name in pixels.attrib
+    }
+    return found, image.findtext("{*}Description", "")
+
+
+def _imagej_calibration(
+    tif: tifffile.TiffFile,
+) -> tuple[dict[str, tuple[Any, Any]], str]:
+    metadata = tif.imagej_metadata or {}
+    unit = metadata.get("unit", "")
+    found = {}
+    for axis in "XY":
+        tag = tif.pages.first.tags.get(f"{axis}Resolution")
+        if tag is not None and tag.value[0] > 0:
+            step = tag.value[1] / tag.value[0]
+            found[axis] = step, metadata.get(f"{axis.lower()}unit", unit)
+    if "spacing" in metadata:
+        found["Z"] = abs(float(metadata["spacing"])), metadata.get("zunit", unit)
+    # Without a unit these are dots per inch of some screen.
+    found = {
+        axis: pair for axis, pair in found.items() if _unit(str(pair[1])) != "pixel"
+    }
+    if "finterval" in metadata:
+        found["T"] = metadata["finterval"], metadata.get("tunit", "s")
+    return found, str(metadata.get("Info", ""))
+
+
+def _unit(name: str) -> str:
+    name = name.strip()
+    return _UNITS.get(name.lower(), name)
+
+
+def can_hold_ome(dtype: np.dtype[Any]) -> bool:
+    """Whether OME-TIFF knows this pixel type."""
+    return dtype.str[1:] in _OME_DTYPES
+
+
+def write_ome(path: Path, image: ImageData) -> None:
+    """Write an OME-TIFF file."""
+    if not can_hold_ome(image.data.dtype):
+        raise FileError(
+            f"OME-TIFF cannot hold {image.data.dtype} pixels: write a .tif, or convert "
+            "to float32."
+        )
+    axes = _known_axes(image)
+    metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
+    if image.description:
+        metadata["Description"] = _storable(image.description)
+    for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
+        name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
+        if unit in (_OME_TIMES if axis == "T" else _OME_LENGTHS) and axis in "TZYX":
+            metadata |= {name: step, f"{name}Unit": "in" if unit == "inch" else unit}
+    tifffile.imwrite(
+        path,
+        image.data,
+        ome=True,
+        photometric="rgb" if image.rgb else "minisblack",
+        metadata=metadata,
+    )
+
+
+def can_hold_imagej(image: ImageData) -> bool:
+    """Whether an ImageJ hyperstack can hold this image."""
+    dtypes = ("u1",) if image.rgb else _IMAGEJ_DTYPES
+    return image.data.dtype.str[1:] in dtypes and len(image.axes.rstrip("S")) <= 5
+
+
+def write_imagej(path: Path, image: ImageData) -> None:
+    """Write an ImageJ hyperstack."""
+    axes = _known_axes(image)
+    step = dict(zip(axes, image.scale, strict=True))
+    named = {
+        axis: _IMAGEJ_UNITS.get(name, name)
+        for axis, name in zip(axes, image.units, strict=True)
+        if name != "pixel"
+    }
+    # The description has a line for each, in ASCII.
+    unit = {
+        axis: name
+        for axis, name in named.items()
+        if name.isascii() and name.isprintable()
+    }
+    metadata: dict[str, Any] = {}
+    if "X" in unit:
+        metadata["unit"] = unit["X"]
+    for axis in "YZ":
+        if unit.get(axis, "pixel") != unit.get("X", "pixel"):
+            metadata[f"{axis.lower()}unit"] = unit.get(axis, "pixel")
+    if "Z" in unit:
+        metadata["spacing"] = step["Z"]
+    if "T" in unit:
+        metadata |= {"finterval": step["T"], "tunit": unit["T"]}
+    if image.description:
+        metadata["Info"] = _storable(image.description)
+    order = [axis for axis in "TZCYXS" if axis in axes]
+    data = image.data.transpose([axes.index(axis) for axis in order])
+    tifffile.imwrite(
+        path,
+        data,
+        imagej=True,
+        resolution=(1 / step["X"], 1 / step["Y"]) if {*"XY"} & {*unit} else None,
+        photometric="rgb" if image.rgb else "minisblack",
+        metadata={"axes": "".join(order), **metadata},
+    )
+
+
+def write_plain(path: Path, image: ImageData) -> None:
+    """Write what neither ImageJ nor OME knows, with a description of our own."""
+    tifffile.imwrite(
+        path,
+        image.data,
+        photometric="rgb" if image.rgb else "minisblack",
+        metadata={
+            "axes": image.axes,
+            "scale": image.scale,
+            "units": image.units,
+            "description": image.description,
+        },
+    )
+
+
+def _storable(text: str) -> str:
+    """Leave out control characters, with which XML cannot be read again."""
+    return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
+
+
+def _known_axes(image: ImageData) -> str:
+    """Name every leading axis T, Z or C, which is all that the formats know."""
+    axes = image.axes
+    for axis in axes:
+        if axis not in "TZCYXS":
+            free = [letter for letter in "TZC" if letter not in axes]
+            if not free:
+                raise FileError(
+                    f"The axes {image.axes!r} are more than a TIFF describes (T, Z and "
+                    "C besides Y and X): split the image first."
+                )
+            axes = axes.replace(axis, free[0])
+    return axes

@@ -1,0 +1,161 @@
+"""From a noisy array to a denoised one."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.config import MEASURING, FillConfig, fill_config
+from napari_mpi.engine.devices import resolve_device
+from napari_mpi.pipeline.colour_denoising import ColourDenoising
+from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress, Request
+from napari_mpi.pipeline.forecast import Forecast
+from napari_mpi.weights.loading import Weights, load_weights
+
+__all__ = [
+    "Denoised",
+    "Denoising",
+    "Forecast",
+    "Progress",
+    "denoise",
+    "iter_denoise",
+]
+
+
+def denoise(
+    image: ArrayLike,
+    *,
+    preset: str | FillConfig = "auto",
+    noise: str | None = None,
+    weights: str | os.PathLike[str] | Weights = "universal",
+    device: str = "auto",
+    rgb: bool = False,
+    seed: int = 0,
+    **settings: Any,
+) -> Denoised:
+    """Remove the noise from an image or stack.
+
+    Parameters
+    ----------
+    image : array_like
+        Ending in YX, or in YX and colour if `rgb`; at least 16x16 pixels, integers or
+        floating-point numbers, finite. Every other axis is taken plane by plane. It is
+        not modified.
+    preset : str or FillConfig
+        A name in `napari_mpi.PRESETS`, or your own settings. "auto" measures the noise
+        and chooses for itself; "fast" does so with less effort.
+    noise : str, optional
+        "independent", "correlated" or "strongly-correlated", if it is not to be
+        measured; "paper" and "paper-fast" take "independent".
+    weights : str or path or Weights
+        Bundled or imported name, or a file. With gray weights, "auto" and "fast"
+        fill the brightness of an RGB image and then two colour differences.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    rgb : bool
+        Whether the last axis holds RGB or RGBA samples. Transparency is kept.
+    seed : int
+        Seed of the masks.
+    **settings
+        Single fields of `napari_mpi.FillConfig`, for instance ``n_iter=50``.
+
+    Returns
+    -------
+    Denoised
+        The denoised image, the noise map and the report.
+
+    Raises
+    ------
+    TypeError
+        If the pixels are boolean, complex or no numbers.
+    ValueError
+        If the shape is no image, pixels are NaN or infinite, or a setting is wrong.
+
+    Warns
+    -----
+    UserWarning
+        If the image is constant, or if "auto" finds nothing to remove; it is returned
+        as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_mpi import denoise
+    >>> noisy = np.random.default_rng(0).poisson(20, (32, 32)).astype(np.uint16)
+    >>> result = denoise(noisy, n_iter=2)
+    >>> result.image.dtype
+    dtype('uint16')
+    """
+    run = iter_denoise(
+        image,
+        preset=preset,
+        noise=noise,
+        weights=weights,
+        device=device,
+        rgb=rgb,
+        seed=seed,
+        **settings,
+    )
+    for _ in run:
+        pass
+    return run.result()
+
+
+def iter_denoise(
+    image: ArrayLike,
+    *,
+    preset: str | FillConfig = "auto",
+    noise: str | None = None,
+    weights: str | os.PathLike[str] | Weights = "universal",
+    device: str = "auto",
+    rgb: bool = False,
+    seed: int = 0,
+    **settings: Any,
+) -> Denoising:
+    """Start the same run as `denoise` and hand it over, to be advanced step by step.
+
+    Parameters are those of `denoise`. Wrong ones raise here, before the first step.
+
+    Returns
+    -------
+    Denoising
+        An iterator of `Progress`; its `result` is valid at every step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_mpi import iter_denoise
+    >>> noisy = np.random.default_rng(0).normal(100, 9, (32, 32))
+    >>> run = iter_denoise(noisy, n_iter=50)
+    >>> for progress in run:
+    ...     if progress.step == 3:
+    ...         break
+    >>> run.result().report["complete"]
+    False
+    """
+    fill_config(preset, noise, **settings)  # wrong settings end here
+    if not hasattr(image, "shape") or not hasattr(image, "dtype"):
+        image = np.asarray(image)
+    grid = PlaneGrid.of(image, rgb)
+    loaded = load_weights(weights)
+    request = Request(preset, noise, settings)
+    begin = partial(
+        Denoising,
+        request=request,
+        weights=loaded,
+        device=resolve_device(device),
+        seed=seed,
+    )
+    if rgb and preset in MEASURING and loaded.image_channels == 1:
+        run: Denoising = ColourDenoising(np.asarray(image), begin)
+    else:
+        run = begin(image, grid)
+    if run.unchanged is not None:
+        warnings.warn(f"{run.unchanged}; it is returned as it is.", stacklevel=2)
+    return run

@@ -1,0 +1,117 @@
+"""How long a run will take, and how much memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_mpi.config import FillConfig
+from napari_mpi.engine import memory
+from napari_mpi.engine.adapt import Adaptation
+from napari_mpi.engine.passes import TILE_SIZE, Passes
+from napari_mpi.weights.loading import Weights
+
+__all__ = ["Forecast", "forecast"]
+
+_PROBE_SIZE = 256  # pixels
+# Float32 planes at work: noisy, mask, prediction, mean, scatter, count, and some more.
+_PLANE_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take.
+
+    Attributes
+    ----------
+    seconds : float
+        Time, at most: with early stopping a run may end before.
+    memory : int
+        Bytes at the peak, besides the image and its results.
+    """
+
+    seconds: float
+    memory: int
+
+    def __str__(self) -> str:
+        """Return both in words."""
+        minutes = self.seconds / 60
+        long = f"{minutes:.0f} min" if minutes > 2 else f"{self.seconds:.0f} s"
+        if minutes > 120:
+            long = f"{minutes / 60:.0f} h"
+        megabytes = self.memory / 2**20
+        large = f"{megabytes:.0f} MiB"
+        if megabytes > 1000:
+            large = f"{megabytes / 1024:.1f} GiB"
+        return f"about {long} and {large} of memory"
+
+
+def forecast(
+    plane: Tensor,
+    n_planes: int,
+    weights: Weights,
+    config: FillConfig,
+    device: torch.device,
+) -> Forecast:
+    """Try a piece of a plane, for about a second, and tell what a run takes.
+
+    Parameters
+    ----------
+    plane : Tensor
+        A scaled noisy plane, shape (C, H, W), float32.
+    n_planes : int
+        How many such planes there are.
+    weights : Weights
+        The weights to start from.
+    config : FillConfig
+        Settings.
+    device : torch.device
+        Where to compute.
+    """
+    piece = plane[:, :_PROBE_SIZE, :_PROBE_SIZE].contiguous()
+    n_channels, n_pixels = len(plane), plane[0].numel()
+    probe = Adaptation(
+        [piece] * 2,
+        weights.build(),
+        replace(config, n_iter=2, crop_size=_PROBE_SIZE, batch_size=1),
+        seed=0,
+        device=device,
+    )
+    per_iteration = _fastest(probe) / piece[0].numel()
+    passes = Passes(
+        piece,
+        weights.build(),
+        probe.states[-1:],
+        replace(config, n_passes=2),
+        seed=0,
+        device=device,
+    )
+    per_pass = _fastest(passes) / piece[0].numel()
+    if config.crop_size is None:
+        seconds = n_planes * config.n_iter * n_pixels * per_iteration
+        network = memory.training_bytes(n_pixels)
+    else:
+        crop = min(config.crop_size**2, n_pixels)
+        n_adaptations = 1 if config.adapt_to == "stack" else n_planes
+        n_crops = n_adaptations * config.n_iter * config.batch_size
+        seconds = n_crops * crop * per_iteration
+        seconds += n_planes * config.n_passes * n_pixels * per_pass
+        tile = memory.fitting_tile_size(TILE_SIZE, device) ** 2
+        network = max(
+            memory.training_bytes(crop), memory.pass_bytes(min(tile, n_pixels))
+        )
+    return Forecast(seconds, network + _PLANE_BYTES * n_channels * n_pixels)
+
+
+def _fastest(steps: Iterable[Any]) -> float:
+    """Return the seconds of the fastest step."""
+    times = [time.perf_counter()]
+    for _ in steps:
+        times.append(time.perf_counter())
+    return float(np.diff(times).min())

@@ -1,0 +1,211 @@
+"""What weights are trained on: folders of images, and crops drawn from them."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mpi.arrays.intensity import Scaling
+from napari_mpi.config import PretrainConfig
+from napari_mpi.io.files import FileError, list_images, read_image
+from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
+
+__all__ = ["Crops", "Source", "load_corpus"]
+
+PathLike = str | os.PathLike[str]
+
+# A pool of procedural images is drawn once; one is replaced in every so many steps.
+_POOL_SIZE, _POOL_TURNOVER = 128, 8
+_POOL_SHAPE = (192, 192)
+_DIM_SHARE = 0.6
+# Training images are kept in memory; beyond this, further files of a folder are left
+# out.
+_MAX_FOLDER_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Source:
+    """The planes of one file, channels first, with their scaling."""
+
+    name: str
+    planes: NDArray[Any]  # (N, C, H, W) in the file's own dtype
+    scaling: Scaling
+
+
+class Crops:
+    """Draws batches of augmented crops; the same step always gives the same batch."""
+
+    def __init__(
+        self, corpus: list[list[Source]], config: PretrainConfig, channels: int
+    ) -> None:
+        self._corpus, self._config, self._channels = corpus, config, channels
+        self._pool: dict[int, NDArray[np.float32]] = {}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the crops come from, for the model card."""
+        return {
+            "folders": [
+                {"images": len(folder), "planes": sum(len(s.planes) for s in folder)}
+                for folder in self._corpus
+            ],
+            "synthetic_share": self._config.synthetic_share,
+        }
+
+    def draw(
+        self, step: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return crops to see and to aim at (B, C, H, W), and mask ratios (B, 1, 1, 1).
+
+        Clean values lie within 0 to 1.
+        """
+        rng = np.random.default_rng([self._config.seed, step])
+        pairs = []
+        for _ in range(self._config.batch_size):
+            clean = self._crop(rng, step)
+            if rng.random() < self._config.noise_share:
+                pairs.append(add_random_noise(clean, rng))
+            else:
+                pairs.append((clean, clean))
+        low, high = self._config.mask_ratio
+        ratios = rng.uniform(low, high, (len(pairs), 1, 1, 1))
+        noisy, clean = (np.stack(images) for images in zip(*pairs, strict=True))
+        return noisy, clean, ratios.astype(np.float32)
+
+    def _crop(self, rng: np.random.Generator, step: int) -> NDArray[np.float32]:
+        if rng.random() < self._config.synthetic_share or not self._corpus:
+            crop = self._cut(rng, self._synthetic(rng, step)[np.newaxis])
+        else:
+            folder = self._corpus[rng.integers(len(self._corpus))]
+            source = folder[rng.integers(len(folder))]
+            plane = source.planes[rng.integers(len(source.planes))]
+            crop = source.scaling.apply(self._cut(rng, plane))
+        crop = _with_channels(crop, self._channels)
+        if rng.random() < 0.15:
+            crop = 1 - crop
+        # Dim images, as cameras deliver them, are part of what has to be filled.
+        dim = rng.random() < _DIM_SHARE
+        gain = math.exp(rng.uniform(math.log(0.15), 0)) if dim else 1.0
+        crop = crop * np.float32(gain) + np.float32(rng.uniform(0, 0.3) * (1 - gain))
+        crop = np.rot90(crop, int(rng.integers(4)), axes=(1, 2))
+        if rng.random() < 0.5:
+            crop = crop[:, :, ::-1]
+        clipped: NDArray[np.float32] = np.clip(crop, 0, 1)
+        return clipped
+
+    def _cut(self, rng: np.random.Generator, plane: NDArray[Any]) -> NDArray[Any]:
+        size = self._config.crop_size
+        top = rng.integers(plane.shape[1] - size + 1)
+        left = rng.integers(plane.shape[2] - size + 1)
+        return plane[:, top : top + size, left : left + size]
+
+    def _synthetic(self, rng: np.random.Generator, step: int) -> NDArray[np.float32]:
+        first = step // _POOL_TURNOVER
+        index = int(first + rng.integers(_POOL_SIZE))
+        for old in [key for key in self._pool if key < first]:
+            del self._pool[old]
+        if index not in self._pool:
+            shape = tuple(max(side, self._config.crop_size) for side in _POOL_SHAPE)
+            self._pool[index] = fluorescence_image(
+                (shape[0], shape[1]),
+                np.random.default_rng([self._config.seed, 1, index]),
+            )
+        return self._pool[index]
+
+
+def load_corpus(
+    folders: PathLike | Sequence[PathLike], config: PretrainConfig, channels: int
+) -> list[list[Source]]:
+    """Read the images of some folders.
+
+    Parameters
+    ----------
+    folders : path or sequence of path
+        Folders of images, 2-D or stacks.
+    config : PretrainConfig
+        The crop size, and whether there has to be a folder.
+    channels : int
+        Channels of the network; RGB becomes gray for a network of one channel.
+
+    Returns
+    -------
+    list of list of Source
+        The images of each folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder does not exist.
+    FileError
+        If a folder has no readable image, or images are smaller than the crop.
+    """
+    paths = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
+    if not paths and config.synthetic_share < 1:
+        raise FileError("Give at least one folder of images to train on.")
+    return [_load_folder(Path(path), config.crop_size, channels) for path in paths]
+
+
+def _load_folder(folder: Path, crop_size: int, channels: int) -> list[Source]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    sources, refused = [], []
+    budget = _MAX_FOLDER_BYTES
+    for path in list_images(folder):
+        if budget <= 0:
+            warnings.warn(
+                f"{folder} holds more than {_MAX_FOLDER_BYTES / 2**30:.0f} GiB: the "
+                f"images from {path.name} on are left out.",
+                stacklevel=2,
+            )
+            break
+        try:
+            image = read_image(path)
+            planes = _as_planes(image.data, image.rgb, channels)
+        except (FileError, OSError) as error:
+            refused.append(f"{path.name}: {error}")
+            continue
+        if min(planes.shape[-2:]) < crop_size:
+            height, width = planes.shape[-2:]
+            refused.append(
+                f"{path.name}: {height}x{width} is smaller than the crop of "
+                f"{crop_size}x{crop_size}"
+            )
+            continue
+        if not np.isfinite(planes).all():
+            refused.append(f"{path.name}: contains NaN or infinite values")
+            continue
+        scaling = Scaling.fit(planes, "percentile")
+        sources.append(Source(path.name, planes, scaling))
+        budget -= planes.nbytes
+    if refused:
+        raise FileError(
+            f"{len(refused)} of the files in {folder} cannot be trained on. Remove or "
+            "replace them: " + "; ".join(refused[:10]) + ("; …" * (len(refused) > 10))
+        )
+    if not sources:
+        raise FileError(f"{folder} holds no readable image.")
+    return sources
+
+
+def _as_planes(data: NDArray[Any], rgb: bool, channels: int) -> NDArray[Any]:
+    """Return planes (N, C, H, W); RGB becomes gray where the network is gray."""
+    if np.iscomplexobj(data) or data.dtype == bool:
+        raise FileError(f"pixels are {data.dtype}, expected intensities")
+    if not rgb:
+        return data.reshape(-1, 1, *data.shape[-2:])
+    color = np.moveaxis(data[..., :3].reshape(-1, *data.shape[-3:-1], 3), -1, 1)
+    if channels == 1:
+        gray: NDArray[Any] = color.mean(axis=1, keepdims=True, dtype=np.float32)
+        return gray
+    return np.ascontiguousarray(color)
+
+
+def _with_channels(crop: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    return crop if len(crop) == channels else np.repeat(crop[:1], channels, axis=0)

@@ -1,0 +1,1 @@
+"""Trained weights: the bundled ones, a lab's own, and the authors' files."""

@@ -1,0 +1,359 @@
+import time
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+import napari_mpi.weights.loading
+from napari_mpi._napari.denoise_dock import DenoiseWidget, _duration
+from napari_mpi.engine.passes import Passes
+
+TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def widget(viewer):
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="MPI denoise")
+    return widget
+
+
+def finish(widget, qtbot):
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+
+
+def test_from_the_plugins_menu_to_two_new_layers(viewer, noisy, qtbot):
+    layer = viewer.add_image(noisy, name="cells", scale=(0.5, 0.25))
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
+    assert widget.image.value is layer
+    widget.n_iter.value = 3
+    widget.run_button.clicked.emit(True)
+    assert widget.running
+    assert not widget.run_button.enabled
+    finish(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == [
+        "cells",
+        "cells noise map",
+        "cells denoised",
+    ]
+    denoised = viewer.layers["cells denoised"]
+    assert denoised.data.dtype == noisy.dtype
+    assert np.allclose(denoised.scale, (0.5, 0.25))
+    assert not np.array_equal(denoised.data, noisy)
+    assert np.array_equal(layer.data, noisy)
+    assert widget.status.value.startswith("Done")
+    assert widget.run_button.enabled
+
+
+def test_the_widget_stands_in_the_layers_filter_menu(viewer):
+    import npe2
+    from app_model.types import MenuItem
+    from napari._app_model import get_app_model
+
+    npe2.PluginManager.instance().discover()
+    menus = get_app_model().menus.get_menu("napari/layers/filter")
+    ids = [item.command.id for item in menus if isinstance(item, MenuItem)]
+    assert any(identifier.startswith("napari-mpi") for identifier in ids)
+
+
+def test_a_second_run_adds_new_layers_and_keeps_the_choice(
+    viewer, widget, noisy, qtbot
+):
+    layer = viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    for _ in range(2):
+        widget.run()
+        finish(widget, qtbot)
+        assert widget.image.value is layer
+    assert len(viewer.layers) == 5
+
+
+def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy)
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
+    widget.cancel_button.clicked.emit(True)
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 1
+    assert "Cancelled" in widget.status.value
+    assert widget.run_button.enabled
+    assert not widget.cancel_button.enabled
+
+
+def test_stop_and_keep_adds_the_estimate_so_far(viewer, widget, noisy, qtbot):
+    viewer.add_image(np.stack([noisy, noisy]), name="stack")
+    widget.preset.value = "paper-fast"
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
+    widget.keep_button.clicked.emit(True)
+    finish(widget, qtbot)
+    denoised = viewer.layers["stack denoised"]
+    assert not np.array_equal(denoised.data[0], noisy)
+    assert np.array_equal(denoised.data[1], noisy)
+    assert denoised.metadata["napari_mpi"]["complete"] is False
+    assert widget.status.value.startswith("Stopped after")
+
+
+def test_there_is_nothing_to_keep_before_the_first_plane_is_filled(
+    viewer, widget, noisy, qtbot
+):
+    viewer.add_image(noisy)
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "Learning" in widget.status.value, timeout=TIMEOUT)
+    widget.keep_button.clicked.emit(True)
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 1
+    assert "no plane was filled" in widget.status.value
+
+
+def test_the_window_stays_live_during_a_run(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy)
+    widget.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
+    widget.seed.value = 7
+    assert widget.seed.value == 7
+    assert widget.running
+    widget.cancel()
+    finish(widget, qtbot)
+
+
+def test_bad_pixels_arrive_as_a_notification(viewer, widget, noisy, qtbot):
+    image = noisy.astype(np.float32)
+    image[3, 4] = np.nan
+    viewer.add_image(image, contrast_limits=(0, 1))
+    notification_manager.records.clear()
+    widget.run()
+    finish(widget, qtbot)
+    messages = [record.message for record in notification_manager.records]
+    assert any("1 of 1920 pixels are NaN" in message for message in messages)
+    assert "1 of 1920 pixels are NaN" in widget.status.value
+    assert len(viewer.layers) == 1
+
+
+def test_a_failure_of_the_computation_is_not_lost(
+    viewer, widget, noisy, qtbot, monkeypatch
+):
+    def fail(self):
+        raise RuntimeError("mat1 and mat2 are on different devices")
+
+    monkeypatch.setattr(napari_mpi.weights.loading.Weights, "build", fail)
+    viewer.add_image(noisy)
+    widget.run()
+    finish(widget, qtbot)
+    assert "The computation failed" in widget.status.value
+    assert len(viewer.layers) == 1
+
+
+def test_a_constant_image_comes_back_with_a_warning(viewer, widget, qtbot):
+    viewer.add_image(np.full((20, 20), 9, np.uint8), contrast_limits=(0, 10))
+    notification_manager.records.clear()
+    widget.run()
+    finish(widget, qtbot)
+    messages = [record.message for record in notification_manager.records]
+    assert any("constant" in message for message in messages)
+    assert len(viewer.layers) == 3
+
+
+def test_without_an_image_there_is_a_hint(widget):
+    notification_manager.records.clear()
+    widget.run()
+    assert "open an image first" in notification_manager.records[-1].message
+    assert not widget.running
+
+
+def test_the_advanced_settings_show_what_preset_and_noise_stand_for(widget):
+    widget.preset.value = "paper"
+    widget.noise.value = "independent"
+    assert widget.n_iter.value == 1000
+    assert widget.mask_ratio.value == pytest.approx(0.3)
+    assert widget.averaging.value == pytest.approx(0.99)
+    widget.noise.value = "strongly-correlated"
+    assert widget.pixel_shuffle.value == 2
+
+
+def test_only_devices_that_exist_are_offered(widget):
+    from napari_mpi.engine.devices import available_devices
+
+    assert list(widget.device.choices) == ["auto", *available_devices()]
+
+
+def test_own_weights_are_chosen_from_a_file(viewer, widget, noisy, qtbot, tmp_path):
+    import shutil
+
+    own = tmp_path / "lab.safetensors"
+    shutil.copy(napari_mpi.weights.loading.BUNDLED["universal"], own)
+    viewer.add_image(noisy, name="cells")
+    widget.weights.value = "from file…"
+    widget.weights_file.value = own
+    widget.n_iter.value = 1
+    widget.run()
+    finish(widget, qtbot)
+    report = viewer.layers["cells denoised"].metadata["napari_mpi"]
+    assert report["weights"] == "lab.safetensors"
+
+
+def test_times_are_told_in_fitting_units():
+    assert [_duration(s) for s in (0.2, 75, 600, 9000)] == [
+        "0 s",
+        "75 s",
+        "10 min",
+        "2.5 h",
+    ]
+
+
+def test_a_long_text_does_not_pull_the_dock_wide(widget):
+    widget.status.value = "short"
+    narrow = widget.native.sizeHint().width()
+    widget.status.value = "a long sentence about the noise that was found " * 20
+    assert widget.native.sizeHint().width() == narrow
+
+
+@pytest.fixture
+def slow_passes(monkeypatch):
+    """Make passes so slow that what is shown during a run can be looked at."""
+    real = Passes._add
+
+    def slowly(self, *args):
+        time.sleep(0.05)
+        real(self, *args)
+
+    monkeypatch.setattr(Passes, "_add", slowly)
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_slices_appear_while_a_run_is_going(viewer, widget, noisy, qtbot):
+    layer = viewer.add_image(np.stack([noisy] * 4), name="cells", colormap="green")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 20
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    shown = viewer.layers["cells denoised"]
+    assert widget.running
+    assert widget.image.value is layer
+    qtbot.waitUntil(lambda: (shown.data[0] != noisy).any(), timeout=TIMEOUT)
+    assert widget.running
+    assert shown.colormap.name == "green"
+    assert np.array_equal(shown.data[3], noisy)
+    finish(widget, qtbot)
+    assert [one.name for one in viewer.layers] == [
+        "cells",
+        "cells noise map",
+        "cells denoised",
+    ]
+    assert viewer.layers["cells denoised"] is shown
+    assert viewer.layers.selection.active is shown
+    assert (shown.data[3] != noisy).any()
+    assert shown.metadata["napari_mpi"]["complete"]
+    noise_map = viewer.layers["cells noise map"].data
+    assert np.array_equal(shown.data + noise_map, layer.data)
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_cancelling_takes_away_what_was_shown(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    widget.cancel()
+    finish(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_what_is_shown_can_be_removed_during_the_run(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 60
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    viewer.layers.remove("cells denoised")
+    finish(widget, qtbot)
+    assert "cells denoised" in viewer.layers
+    assert len(viewer.layers) == 3
+
+
+@pytest.mark.usefixtures("slow_passes")
+def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
+    layer = viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 1
+    widget.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    viewer.layers.remove(layer)
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 0
+    assert "input layer was removed" in widget.status.value
+
+
+def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):
+    layer = viewer.add_image(np.stack([noisy] * 3), name="cells")
+    viewer.dims.set_current_step(0, 1)
+    widget.n_iter.value = 1
+    widget.n_passes.value = 2
+    widget.try_button.clicked.emit(True)
+    assert widget.running
+    finish(widget, qtbot)
+    assert [one.name for one in viewer.layers] == [
+        "cells",
+        "cells region auto",
+        "cells region fast",
+    ]
+    tried = viewer.layers["cells region fast"]
+    assert tried.data.shape == (1, 40, 48)
+    assert tuple(tried.data_to_world((0, 0, 0))) == (1.0, 0.0, 0.0)
+    assert not np.array_equal(tried.data[0], noisy)
+    assert widget.image.value is layer
+    assert "With fast, the whole layer takes about" in widget.status.value
+    assert "With auto" in widget.status.value
+    assert widget.run_button.enabled
+    assert widget.try_button.enabled
+
+
+def test_a_trial_can_be_cancelled(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.n_iter.value = 100_000
+    widget.try_region()
+    widget.cancel()
+    finish(widget, qtbot)
+    assert len(viewer.layers) == 1
+    assert "Cancelled" in widget.status.value
+
+
+def test_there_is_a_hint_when_there_is_nothing_to_try(widget):
+    notification_manager.records.clear()
+    widget.try_region()
+    assert "open an image first" in notification_manager.records[-1].message
+
+
+def test_a_run_can_be_copied_as_python_and_as_a_command(viewer, widget, noisy, qtbot):
+    from qtpy.QtWidgets import QApplication
+
+    viewer.add_image(noisy, name="cells")
+    assert not widget.python_button.enabled
+    widget.n_iter.value = 1
+    widget.n_passes.value = 2
+    widget.seed.value = 5
+    widget.run()
+    finish(widget, qtbot)
+    widget.python_button.clicked.emit(True)
+    names = {"image": noisy}
+    exec(QApplication.clipboard().text(), names)
+    denoised = viewer.layers["cells denoised"]
+    assert np.array_equal(names["result"].image, denoised.data)
+    widget.command_button.clicked.emit(True)
+    assert "--seed 5 --n-iter 1" in QApplication.clipboard().text()
+    # The report of an image that is chosen comes first.
+    denoised.metadata["napari_mpi"] |= {"seed": 9}
+    widget.image.value = denoised
+    widget.command_button.clicked.emit(True)
+    assert "--seed 9" in QApplication.clipboard().text()

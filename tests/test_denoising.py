@@ -1,0 +1,420 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_mpi import denoise, iter_denoise
+from napari_mpi.engine import memory
+from napari_mpi.engine.passes import Passes
+from napari_mpi.pipeline import denoising
+
+DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_shape_dtype_and_range_come_back(noisy, dtype):
+    image = (noisy // 2).clip(0, 110).astype(dtype)
+    result = denoise(image, n_iter=2, n_passes=2)
+    assert result.image.dtype == image.dtype
+    assert result.image.shape == image.shape
+    assert result.noise_map.dtype == np.float32
+    assert not np.array_equal(result.image, image)
+    assert abs(result.image.astype(float).mean() - image.mean()) < 10
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (2, 17, 31), (2, 1, 2, 16, 19)])
+def test_every_leading_axis_is_looped(rng, shape):
+    image = rng.normal(5, 1, shape)
+    result = denoise(image, n_iter=1, n_passes=2)
+    assert result.image.shape == shape
+    assert result.report["n_planes"] == int(np.prod(shape[:-2]))
+    assert result.report["planes_done"] == result.report["n_planes"]
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colour_is_denoised_and_transparency_kept(rng, samples):
+    image = rng.integers(0, 255, (20, 24, samples), dtype=np.uint8)
+    result = denoise(image, rgb=True, n_iter=1, n_passes=2, noise="independent")
+    assert result.image.shape == image.shape
+    if samples == 4:
+        assert np.array_equal(result.image[..., 3], image[..., 3])
+        assert not result.noise_map[..., 3].any()
+
+
+def test_the_noise_map_is_input_minus_denoised_and_signed(noisy):
+    result = denoise(noisy, n_iter=3, n_passes=2)
+    assert np.array_equal(result.image + result.noise_map, noisy.astype(np.float32))
+    assert result.noise_map.min() < 0 < result.noise_map.max()
+
+
+def test_the_input_is_not_modified(noisy):
+    before = noisy.copy()
+    denoise(noisy, n_iter=1, n_passes=2)
+    assert np.array_equal(noisy, before)
+    noisy.flags.writeable = False
+    denoise(noisy, n_iter=1, n_passes=2)
+
+
+def test_results_stay_within_an_integer_type(rng):
+    image = rng.choice(np.array([0, 255], np.uint8), (32, 32))
+    assert denoise(image, n_iter=2, n_passes=2).image.dtype == np.uint8
+    signed = rng.choice(np.array([-32768, 32767], np.int16), (32, 32))
+    result = denoise(signed, n_iter=2, n_passes=2)
+    assert result.noise_map.max() <= 65535
+
+
+def test_a_stack_is_scaled_once_so_that_dim_planes_stay_dim(rng):
+    dim, bright = rng.poisson(20, (32, 32)), rng.poisson(2000, (32, 32))
+    result = denoise(np.stack([dim, bright]).astype(np.uint16), n_iter=2, n_passes=2)
+    scaling = result.report["scaling"]
+    assert scaling["gain"] > 1000
+    assert result.image[0].mean() < 300
+
+
+def test_a_plane_does_not_depend_on_its_neighbours_order_or_number(rng):
+    stack = rng.integers(0, 255, (3, 20, 20), dtype=np.uint8)
+    alone = denoise(stack[:1], preset="paper-fast", n_iter=2, n_passes=2).image
+    together = denoise(stack, preset="paper-fast", n_iter=2, n_passes=2).image
+    assert np.array_equal(alone[0], together[0])
+
+
+def test_the_same_seed_gives_the_same_image(noisy):
+    first = denoise(noisy, n_iter=3, n_passes=2, seed=4).image
+    assert np.array_equal(first, denoise(noisy, n_iter=3, n_passes=2, seed=4).image)
+    assert not np.array_equal(first, denoise(noisy, n_iter=3, n_passes=2, seed=5).image)
+
+
+def test_big_endian_strided_and_memory_mapped_arrays_give_the_same(noisy, tmp_path):
+    expected = denoise(noisy, n_iter=2, n_passes=2).image
+    file = np.memmap(tmp_path / "image.raw", noisy.dtype, "w+", shape=noisy.shape)
+    file[:] = noisy
+    for image in (
+        noisy.astype(">u2"),
+        np.asfortranarray(noisy),
+        np.repeat(noisy, 2, axis=1)[:, ::2],
+        file,
+    ):
+        assert np.array_equal(denoise(image, n_iter=2, n_passes=2).image, expected)
+
+
+def test_dask_arrays_are_read_plane_by_plane(noisy):
+    dask_array = pytest.importorskip("dask.array")
+    stack = np.stack([noisy, noisy[::-1]])
+    lazy = dask_array.from_array(stack, chunks=(1, -1, -1))
+    assert np.array_equal(
+        denoise(lazy, n_iter=1, n_passes=2).image,
+        denoise(stack, n_iter=1, n_passes=2).image,
+    )
+
+
+def test_progress_counts_iterations_of_adapting_and_passes_of_each_plane(rng):
+    run = iter_denoise(rng.normal(size=(2, 16, 16)), n_iter=3, n_passes=2)
+    seen = list(run)
+    passes = [(p.plane, p.step, p.n_steps) for p in seen if p.phase == "filling"]
+    total = passes[-1][2]
+    adapting = [(p.step, p.n_steps) for p in seen if p.phase == "adapting"]
+    assert adapting == [(1, 3), (2, 3), (3, 3)]
+    assert passes == [(n, s + 1, total) for n in range(2) for s in range(total)]
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert fractions[0] > 0
+
+
+def test_progress_of_the_papers_loop_counts_planes_and_iterations(rng):
+    image = rng.normal(size=(2, 16, 16))
+    run = iter_denoise(image, preset="paper-fast", n_iter=3)
+    assert [(p.plane, p.step, round(p.fraction, 3)) for p in run] == [
+        (0, 1, 0.167),
+        (0, 2, 0.333),
+        (0, 3, 0.5),
+        (1, 1, 0.667),
+        (1, 2, 0.833),
+        (1, 3, 1.0),
+    ]
+
+
+def test_a_run_that_is_closed_keeps_what_it_reached(rng):
+    stack = rng.normal(size=(3, 16, 16))
+    settings = {"n_iter": 4, "n_passes": 4}
+    run = iter_denoise(stack, **settings)
+    for progress in run:
+        if progress.plane == 1 and progress.step == 2:
+            break
+    run.close()
+    result = run.result()
+    whole = denoise(stack, **settings)
+    assert np.array_equal(result.image[0], whole.image[0])
+    assert not np.array_equal(result.image[1], stack[1])
+    assert np.array_equal(result.image[2], stack[2])
+    assert result.report["complete"] is False
+    assert result.report["planes_done"] == 1
+    assert result.report["iterations"] == 4
+    assert list(run) == []
+
+
+def test_planes_share_one_adaptation_or_have_one_each(rng):
+    stack = rng.normal(size=(3, 16, 16))
+    shared = denoise(stack, n_iter=2, n_passes=2).report
+    assert shared["iterations"] == 2
+    assert len(shared["adaptations"]) == 1
+    apart = denoise(stack, n_iter=2, n_passes=2, adapt_to="plane").report
+    assert apart["iterations"] == 6
+    firsts = [adaptation["first_plane"] for adaptation in apart["adaptations"]]
+    assert firsts == [0, 1, 2]
+    assert [len(a["losses"]) for a in apart["adaptations"]] == [2, 2, 2]
+
+
+def test_local_means_stay_those_of_the_input(rng):
+    # Without adapting, the network itself would shift what it has not seen before.
+    rows = np.linspace(0, 1, 96)[:, None] * np.ones(96)
+    noisy = 1000 + 500 * rows + rng.normal(0, 60, (96, 96))
+    settings = {"n_iter": 0, "n_passes": 4, "noise": "independent"}
+    result = denoise(noisy, keep_mean=True, **settings)
+    means = [result.noise_map[part].mean() for part in (slice(48), slice(48, None))]
+    assert np.abs(means).max() < 3  # 5 % of the noise
+    assert np.abs(result.noise_map).mean() > 20
+
+
+def test_results_of_lazy_arrays_do_not_stay_in_memory(noisy, tmp_path):
+    path = tmp_path / "stack.npy"
+    np.save(path, np.stack([noisy] * 3))
+    lazy = np.load(path, mmap_mode="r")
+    result = denoise(lazy, n_iter=1, n_passes=2)
+    assert isinstance(result.image, np.memmap)
+    assert isinstance(result.noise_map, np.memmap)
+    in_memory = denoise(np.asarray(lazy).copy(), n_iter=1, n_passes=2)
+    assert not isinstance(in_memory.image, np.memmap)
+    assert np.array_equal(result.image, in_memory.image)
+    assert np.array_equal(result.noise_map, in_memory.noise_map)
+
+
+def run_out_of_memory(monkeypatch, where, times, error):
+    """Let a function fail a few times before it works."""
+    real, left = getattr(*where), [times]
+
+    def failing(*args, **kwargs):
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(*where, failing)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_plane_that_does_not_fit_is_filled_in_smaller_tiles(
+    noisy, monkeypatch, error
+):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 2, error)
+    with pytest.warns(UserWarning, match="Memory ran out: .* in tiles of") as caught:
+        result = denoise(noisy, n_iter=1, n_passes=2)
+    assert len(caught) == 2
+    assert result.report["complete"]
+    assert [m[-11:] for m in result.report["fallbacks"]] == [
+        "384 pixels.",
+        "192 pixels.",
+    ]
+
+
+def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 99, MemoryError())
+    with (
+        pytest.warns(UserWarning, match="Memory ran out"),
+        pytest.raises(MemoryError, match=r"too little free memory.*smaller region"),
+    ):
+        denoise(noisy, n_iter=1, n_passes=2)
+
+
+def test_another_failure_is_not_taken_for_lack_of_memory(noisy, monkeypatch):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 9, RuntimeError("broken"))
+    with pytest.raises(RuntimeError, match="broken"):
+        denoise(noisy, n_iter=1, n_passes=2)
+
+
+def test_whole_planes_that_cannot_fit_are_refused_before_the_first_step(
+    noisy, monkeypatch
+):
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
+    with pytest.raises(MemoryError, match=r"40x48 pixels.*preset auto or fast"):
+        denoise(noisy, preset="paper-fast")
+
+
+def test_the_report_can_be_written_down_and_names_everything(noisy):
+    report = json.loads(json.dumps(denoise(noisy, n_iter=1, n_passes=2, seed=3).report))
+    assert report["seed"] == 3
+    assert report["config"]["n_iter"] == 1
+    assert report["weights"] == "universal"
+    assert len(report["weights_sha256"]) == 64
+    assert report["complete"] is True
+    assert {"napari_mpi", "torch", "device", "scaling"} <= report.keys()
+
+
+def test_a_constant_image_is_returned_as_it_is_with_a_warning():
+    image = np.full((2, 20, 20), 7, np.uint8)
+    with pytest.warns(UserWarning, match="constant"):
+        result = denoise(image)
+    assert np.array_equal(result.image, image)
+    assert not result.noise_map.any()
+
+
+def test_an_empty_frame_within_a_stack_stays_as_it_is(noisy):
+    stack = np.stack([noisy, np.zeros_like(noisy)])
+    result = denoise(stack, n_iter=1, n_passes=2)
+    assert not result.image[1].any()
+    assert result.report["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros((0, 20), np.uint8), ValueError, r"empty.*\(0, 20\)"),
+        (np.arange(50.0), ValueError, r"at least 2 dimensions.*\(50,\)"),
+        (np.float32(3), ValueError, "at least 2 dimensions"),
+        (np.ones((20, 20), bool), TypeError, "got bool"),
+        (np.ones((20, 20), complex), TypeError, "got complex128"),
+        (np.full((20, 20), "a"), TypeError, "got <U1"),
+        (np.zeros((15, 40)), ValueError, r"16x16.*\(15, 40\)"),
+        (np.full((20, 20), np.nan), ValueError, "Every pixel is NaN"),
+    ],
+)
+def test_what_is_no_image_is_refused(image, error, message):
+    with pytest.raises(error, match=message):
+        denoise(image, n_iter=1, n_passes=2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_bad_pixels_are_counted_and_named_with_what_to_do(rng, value):
+    image = rng.normal(size=(2, 20, 20))
+    image[1, 3, 4:6] = value
+    with pytest.raises(ValueError, match=r"2 of 800 pixels are NaN or inf.*nan_to_num"):
+        denoise(image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "best"}, r"Unknown preset 'best'.*paper, paper-fast"),
+        ({"noise": "loud"}, "Unknown noise kind 'loud'"),
+        ({"device": "tpu"}, "device 'tpu' is not available"),
+        ({"n_iter": -1}, "n_iter is -1"),
+        ({"preset": "paper", "n_iter": 0}, "n_iter is 0"),
+        ({"mask_ratio": 1.0}, "mask_ratio is 1.0"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_the_first_step(noisy, settings, message):
+    with pytest.raises(ValueError, match=message):
+        iter_denoise(noisy, **settings)
+
+
+def test_real_noise_is_reduced(shared_data):
+    import imageio.v3 as iio
+
+    folder = shared_data / "data" / "fmd"
+    raw = iio.imread(folder / "raw" / "Confocal_FISH_1.png")[:64, :64]
+    truth = iio.imread(folder / "gt" / "Confocal_FISH.png")[:64, :64].astype(float)
+    result = denoise(raw, n_iter=60)
+    before = np.mean((raw - truth) ** 2)
+    after = np.mean((result.image - truth) ** 2)
+    assert after < before / 2  # more than 3 dB, in little time on a small crop
+
+
+@pytest.fixture
+def colour_image(rng):
+    """A noisy RGB image of two coloured discs."""
+    rows, columns = np.mgrid[:64, :64]
+    image = np.full((64, 64, 3), 40.0)
+    image[np.hypot(rows - 20, columns - 20) < 12] = (180, 60, 60)
+    image[np.hypot(rows - 44, columns - 40) < 14] = (60, 90, 200)
+    return image + rng.normal(0, 20, image.shape)
+
+
+def test_auto_fills_brightness_and_colour_differences(colour_image):
+    run = iter_denoise(colour_image, rgb=True, n_iter=2, n_passes=2)
+    planes = [(progress.plane, progress.n_planes) for progress in run]
+    assert set(planes) == {(0, 3), (1, 3), (2, 3)}
+    assert planes == sorted(planes)
+    result = run.result()
+    assert result.report["iterations"] == 6
+    assert result.report["complete"]
+    np.testing.assert_allclose(
+        result.image + result.noise_map, colour_image, rtol=0, atol=1e-3
+    )
+
+
+def test_a_colour_run_that_is_stopped_keeps_the_brightness(colour_image):
+    run = iter_denoise(colour_image, rgb=True, n_iter=3, n_passes=2)
+    for progress in run:
+        if progress.plane == 1 and progress.phase == "filling":
+            break
+    run.close()
+    result = run.result()
+    assert result.report["planes_done"] == 0
+    assert not result.report["complete"]
+    change = result.noise_map
+    assert change.std() > 1
+    # The third component, green against magenta, was not begun.
+    green_magenta = change @ np.array([1, -2, 1])
+    assert np.abs(green_magenta).max() < 1e-3
+
+
+def test_a_gray_image_in_colour_stays_gray(noisy):
+    gray = np.stack([noisy] * 3, axis=-1)
+    image = denoise(gray, rgb=True, n_iter=2, n_passes=2).image
+    assert not np.array_equal(image, gray)
+    assert np.ptp(image.astype(int), axis=-1).max() <= 1
+
+
+def test_a_constant_colour_image_is_returned_as_it_is():
+    image = np.full((20, 20, 3), (1, 2, 3), np.uint8)
+    with pytest.warns(UserWarning, match="constant") as caught:
+        result = denoise(image, rgb=True)
+    assert len(caught) == 1
+    assert np.array_equal(result.image, image)
+
+
+def test_a_forecast_grows_with_the_work(rng):
+    stack = rng.normal(100, 9, (4, 64, 64))
+    one = iter_denoise(stack[:1], n_iter=0, n_passes=8, noise="independent").forecast()
+    four = iter_denoise(stack, n_iter=0, n_passes=80, noise="independent").forecast()
+    assert 0 < 4 * one.seconds < four.seconds
+    loop = iter_denoise(stack, preset="paper").forecast()
+    assert loop.seconds > four.seconds
+    assert one.memory == four.memory > 64 * 64 * 1000
+
+
+def test_a_forecast_changes_nothing(noisy):
+    run = iter_denoise(noisy, n_iter=1, n_passes=2)
+    run.forecast()
+    assert len(list(run)) > 1
+    expected = denoise(noisy, n_iter=1, n_passes=2).image
+    assert np.array_equal(run.result().image, expected)
+
+
+def test_the_forecast_of_a_colour_image_is_that_of_its_components(colour_image):
+    forecast = iter_denoise(colour_image, rgb=True, n_iter=1, n_passes=2).forecast()
+    assert forecast.seconds > 0
+    assert forecast.memory > 0
+
+
+def test_there_is_nothing_to_forecast_for_a_constant_image():
+    with pytest.warns(UserWarning, match="constant"):
+        run = iter_denoise(np.ones((20, 20)))
+    assert run.forecast().seconds == 0
+
+
+@pytest.mark.parametrize("faster", ["bfloat16", "float32"])
+def test_the_arithmetic_is_the_faster_one_of_the_device(noisy, monkeypatch, faster):
+    monkeypatch.setattr(denoising, "prefers_bfloat16", lambda _: faster == "bfloat16")
+    report = denoise(noisy, n_iter=1, n_passes=2).report
+    assert report["config"]["precision"] == faster
+    report = denoise(noisy, preset="paper-fast", n_iter=1).report
+    assert report["config"]["precision"] == "float32"

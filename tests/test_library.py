@@ -1,0 +1,180 @@
+"""Downloads from a real local server, and imports of real files."""
+
+import hashlib
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+from napari_mpi.cli import main
+from napari_mpi.engine.network import Hourglass
+from napari_mpi.weights import library as weights_library
+from napari_mpi.weights.library import (
+    ONLINE,
+    download_weights,
+    import_weights,
+    installed_weights,
+)
+from napari_mpi.weights.loading import BUNDLED, WeightsError, load_weights, save_weights
+
+CONTENT = BUNDLED["universal"].read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Keep weights in a folder of the test's own."""
+    path = tmp_path / "weights"
+    monkeypatch.setenv("NAPARI_MPI_WEIGHTS", str(path))
+    return path
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Serve a weights file under the name "lab", with faults on demand."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.requests += 1
+            if server.fault == "missing":
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            half = len(CONTENT) // 2
+            self.wfile.write(CONTENT[:half] if server.fault == "broken" else CONTENT)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.requests, server.fault = 0, None
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    lab = replace(
+        next(iter(ONLINE.values())),
+        url=f"http://127.0.0.1:{server.server_port}/lab.safetensors",
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+    )
+    monkeypatch.setattr(weights_library, "ONLINE", {"lab": lab})
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_download_is_then_known_by_its_name(server, folder):
+    path = download_weights("lab")
+    assert path == folder / "lab.safetensors"
+    assert load_weights("lab").sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert installed_weights() == {"lab": path}
+
+
+def test_what_is_there_is_not_fetched_again(server):
+    assert download_weights("lab") == download_weights("lab")
+    assert server.requests == 1
+
+
+def test_a_file_with_another_hash_is_discarded(server, folder, monkeypatch):
+    wrong = replace(weights_library.ONLINE["lab"], sha256="0" * 64)
+    monkeypatch.setattr(weights_library, "ONLINE", {"lab": wrong})
+    with pytest.raises(WeightsError, match="sha256 differs"):
+        download_weights("lab")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["broken", "missing"])
+def test_a_failed_transfer_leaves_nothing(fault, server, folder):
+    server.fault = fault
+    with pytest.raises(WeightsError, match="could not be fetched"):
+        download_weights("lab")
+    assert list(folder.iterdir()) == []
+    server.fault = None
+    assert download_weights("lab").is_file()
+
+
+def test_an_unreachable_server_is_named(server, monkeypatch):
+    nowhere = replace(weights_library.ONLINE["lab"], url="http://127.0.0.1:9/x.pth")
+    monkeypatch.setattr(weights_library, "ONLINE", {"lab": nowhere})
+    with pytest.raises(WeightsError, match="Check the network"):
+        download_weights("lab")
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="choose one of mpi-imagenet-30"):
+        download_weights("mpi")
+
+
+def test_the_authors_files_are_pinned():
+    for online in ONLINE.values():
+        assert online.url.startswith("https://")
+        assert len(online.sha256) == 64
+
+
+def test_the_authors_files_in_the_shared_data_have_these_hashes(shared_data):
+    for online in ONLINE.values():
+        path = shared_data / "weights" / online.url.rsplit("/", 1)[-1]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == online.sha256
+
+
+@pytest.fixture
+def lab_file(tmp_path):
+    path = tmp_path / "our-lab.safetensors"
+    save_weights(path, Hourglass(), {"steps": 7})
+    return path
+
+
+def test_an_import_is_then_known_by_its_name(lab_file, folder):
+    assert import_weights(lab_file) == folder / "our-lab.safetensors"
+    assert load_weights("our-lab").card["steps"] == 7
+    assert import_weights(lab_file) == folder / "our-lab.safetensors"
+
+
+def test_an_import_never_replaces_other_weights(lab_file, tmp_path):
+    import_weights(lab_file)
+    save_weights(lab_file, Hourglass(), {"steps": 8})
+    with pytest.raises(WeightsError, match="other weights named 'our-lab'"):
+        import_weights(lab_file)
+    universal = tmp_path / "universal.safetensors"
+    lab_file.rename(universal)
+    with pytest.raises(WeightsError, match="Rename the file"):
+        import_weights(universal)
+
+
+def test_a_file_that_is_no_weights_is_not_imported(tmp_path, folder):
+    bad = tmp_path / "bad.pth"
+    torch.save({"params": {"x": torch.zeros(1)}}, bad)
+    with pytest.raises(WeightsError, match="does not describe"):
+        import_weights(bad)
+    with pytest.raises(FileNotFoundError, match="no file"):
+        import_weights(tmp_path / "none.pth")
+    assert not folder.exists()
+
+
+def test_a_name_cannot_lead_out_of_the_folder(folder, lab_file):
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError):
+        load_weights("../our-lab")
+
+
+def test_the_command_lists_downloads_imports_and_tells(server, lab_file, capsys):
+    assert main(["weights", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "universal" in listed
+    assert "online" in listed
+    assert main(["weights", "download", "lab"]) == 0
+    assert main(["weights", "import", str(lab_file)]) == 0
+    assert main(["weights", "info", "our-lab"]) == 0
+    assert "steps      7" in capsys.readouterr().out
+    assert main(["weights", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "online:" not in listed
+    assert "our-lab" in listed
+
+
+def test_the_command_says_why_a_download_failed(server, capsys):
+    server.fault = "missing"
+    assert main(["weights", "download", "lab"]) == 1
+    assert "error: lab could not be fetched" in capsys.readouterr().err
