@@ -25,7 +25,7 @@ def main() -> None:
     window.resize(1400, 860)
     viewer.open_sample("napari-mpi", "synthetic")
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
-    widget.image.value = viewer.layers["synthetic noisy"]
+    widget.form.image.value = viewer.layers["synthetic noisy"]
     viewer.dims.set_current_step(0, 0)
     viewer.reset_view()
 
@@ -50,7 +50,7 @@ def main() -> None:
         QTest.qWait(100)
     viewer.layers["synthetic noisy"].visible = False
     photograph("widget-denoised")
-    widget.advanced_fold.expand(animate=False)
+    widget.form.advanced_fold.expand(animate=False)
     viewer.layers["synthetic noisy noise map"].visible = True
     viewer.layers["synthetic noisy denoised"].visible = False
     photograph("widget-noise-map")

@@ -30,8 +30,8 @@ def finish(widget, qtbot):
 def test_from_the_plugins_menu_to_two_new_layers(viewer, noisy, qtbot):
     layer = viewer.add_image(noisy, name="cells", scale=(0.5, 0.25))
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
-    assert widget.image.value is layer
-    widget.n_iter.value = 3
+    assert widget.form.image.value is layer
+    widget.form.n_iter.value = 3
     widget.run_button.clicked.emit(True)
     assert widget.running
     assert not widget.run_button.enabled
@@ -65,17 +65,17 @@ def test_a_second_run_adds_new_layers_and_keeps_the_choice(
     viewer, widget, noisy, qtbot
 ):
     layer = viewer.add_image(noisy, name="cells")
-    widget.n_iter.value = 1
+    widget.form.n_iter.value = 1
     for _ in range(2):
         widget.run()
         finish(widget, qtbot)
-        assert widget.image.value is layer
+        assert widget.form.image.value is layer
     assert len(viewer.layers) == 5
 
 
 def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
-    widget.n_iter.value = 100_000
+    widget.form.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
     widget.cancel_button.clicked.emit(True)
@@ -88,8 +88,8 @@ def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
 
 def test_stop_and_keep_adds_the_estimate_so_far(viewer, widget, noisy, qtbot):
     viewer.add_image(np.stack([noisy, noisy]), name="stack")
-    widget.preset.value = "paper-fast"
-    widget.n_iter.value = 100_000
+    widget.form.preset.value = "paper-fast"
+    widget.form.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
     widget.keep_button.clicked.emit(True)
@@ -105,7 +105,7 @@ def test_there_is_nothing_to_keep_before_the_first_plane_is_filled(
     viewer, widget, noisy, qtbot
 ):
     viewer.add_image(noisy)
-    widget.n_iter.value = 100_000
+    widget.form.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "Learning" in widget.status.value, timeout=TIMEOUT)
     widget.keep_button.clicked.emit(True)
@@ -116,11 +116,11 @@ def test_there_is_nothing_to_keep_before_the_first_plane_is_filled(
 
 def test_the_window_stays_live_during_a_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
-    widget.n_iter.value = 100_000
+    widget.form.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
-    widget.seed.value = 7
-    assert widget.seed.value == 7
+    widget.form.seed.value = 7
+    assert widget.form.seed.value == 7
     assert widget.running
     widget.cancel()
     finish(widget, qtbot)
@@ -171,19 +171,19 @@ def test_without_an_image_there_is_a_hint(widget):
 
 
 def test_the_advanced_settings_show_what_preset_and_noise_stand_for(widget):
-    widget.preset.value = "paper"
-    widget.noise.value = "independent"
-    assert widget.n_iter.value == 1000
-    assert widget.mask_ratio.value == pytest.approx(0.3)
-    assert widget.averaging.value == pytest.approx(0.99)
-    widget.noise.value = "strongly-correlated"
-    assert widget.pixel_shuffle.value == 2
+    widget.form.preset.value = "paper"
+    widget.form.noise.value = "independent"
+    assert widget.form.n_iter.value == 1000
+    assert widget.form.mask_ratio.value == pytest.approx(0.3)
+    assert widget.form.averaging.value == pytest.approx(0.99)
+    widget.form.noise.value = "strongly-correlated"
+    assert widget.form.pixel_shuffle.value == 2
 
 
 def test_only_devices_that_exist_are_offered(widget):
     from napari_mpi.engine.devices import available_devices
 
-    assert list(widget.device.choices) == ["auto", *available_devices()]
+    assert list(widget.form.device.choices) == ["auto", *available_devices()]
 
 
 def test_own_weights_are_chosen_from_a_file(viewer, widget, noisy, qtbot, tmp_path):
@@ -192,9 +192,9 @@ def test_own_weights_are_chosen_from_a_file(viewer, widget, noisy, qtbot, tmp_pa
     own = tmp_path / "lab.safetensors"
     shutil.copy(napari_mpi.weights.loading.BUNDLED["universal"], own)
     viewer.add_image(noisy, name="cells")
-    widget.weights.value = "from file…"
-    widget.weights_file.value = own
-    widget.n_iter.value = 1
+    widget.form.weights.value = "from file…"
+    widget.form.weights_file.value = own
+    widget.form.n_iter.value = 1
     widget.run()
     finish(widget, qtbot)
     report = viewer.layers["cells denoised"].metadata["napari_mpi"]
@@ -232,13 +232,13 @@ def slow_passes(monkeypatch):
 @pytest.mark.usefixtures("slow_passes")
 def test_slices_appear_while_a_run_is_going(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(np.stack([noisy] * 4), name="cells", colormap="green")
-    widget.n_iter.value = 1
-    widget.n_passes.value = 20
+    widget.form.n_iter.value = 1
+    widget.form.n_passes.value = 20
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     shown = viewer.layers["cells denoised"]
     assert widget.running
-    assert widget.image.value is layer
+    assert widget.form.image.value is layer
     qtbot.waitUntil(lambda: (shown.data[0] != noisy).any(), timeout=TIMEOUT)
     assert widget.running
     assert shown.colormap.name == "green"
@@ -260,8 +260,8 @@ def test_slices_appear_while_a_run_is_going(viewer, widget, noisy, qtbot):
 @pytest.mark.usefixtures("slow_passes")
 def test_cancelling_takes_away_what_was_shown(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget.n_iter.value = 1
-    widget.n_passes.value = 10_000
+    widget.form.n_iter.value = 1
+    widget.form.n_passes.value = 10_000
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     widget.cancel()
@@ -272,8 +272,8 @@ def test_cancelling_takes_away_what_was_shown(viewer, widget, noisy, qtbot):
 @pytest.mark.usefixtures("slow_passes")
 def test_what_is_shown_can_be_removed_during_the_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget.n_iter.value = 1
-    widget.n_passes.value = 60
+    widget.form.n_iter.value = 1
+    widget.form.n_passes.value = 60
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     viewer.layers.remove("cells denoised")
@@ -285,8 +285,8 @@ def test_what_is_shown_can_be_removed_during_the_run(viewer, widget, noisy, qtbo
 @pytest.mark.usefixtures("slow_passes")
 def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(noisy, name="cells")
-    widget.n_iter.value = 1
-    widget.n_passes.value = 10_000
+    widget.form.n_iter.value = 1
+    widget.form.n_passes.value = 10_000
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     viewer.layers.remove(layer)
@@ -298,8 +298,8 @@ def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
 def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(np.stack([noisy] * 3), name="cells")
     viewer.dims.set_current_step(0, 1)
-    widget.n_iter.value = 1
-    widget.n_passes.value = 2
+    widget.form.n_iter.value = 1
+    widget.form.n_passes.value = 2
     widget.try_button.clicked.emit(True)
     assert widget.running
     finish(widget, qtbot)
@@ -312,7 +312,7 @@ def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbo
     assert tried.data.shape == (1, 40, 48)
     assert tuple(tried.data_to_world((0, 0, 0))) == (1.0, 0.0, 0.0)
     assert not np.array_equal(tried.data[0], noisy)
-    assert widget.image.value is layer
+    assert widget.form.image.value is layer
     assert "With fast, the whole layer takes about" in widget.status.value
     assert "With auto" in widget.status.value
     assert widget.run_button.enabled
@@ -321,7 +321,7 @@ def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbo
 
 def test_a_trial_can_be_cancelled(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget.n_iter.value = 100_000
+    widget.form.n_iter.value = 100_000
     widget.try_region()
     widget.cancel()
     finish(widget, qtbot)
@@ -339,21 +339,21 @@ def test_a_run_can_be_copied_as_python_and_as_a_command(viewer, widget, noisy, q
     from qtpy.QtWidgets import QApplication
 
     viewer.add_image(noisy, name="cells")
-    assert not widget.python_button.enabled
-    widget.n_iter.value = 1
-    widget.n_passes.value = 2
-    widget.seed.value = 5
+    assert not widget.replay.python_button.enabled
+    widget.form.n_iter.value = 1
+    widget.form.n_passes.value = 2
+    widget.form.seed.value = 5
     widget.run()
     finish(widget, qtbot)
-    widget.python_button.clicked.emit(True)
+    widget.replay.python_button.clicked.emit(True)
     names = {"image": noisy}
     exec(QApplication.clipboard().text(), names)
     denoised = viewer.layers["cells denoised"]
     assert np.array_equal(names["result"].image, denoised.data)
-    widget.command_button.clicked.emit(True)
+    widget.replay.command_button.clicked.emit(True)
     assert "--seed 5 --n-iter 1" in QApplication.clipboard().text()
     # The report of an image that is chosen comes first.
     denoised.metadata["napari_mpi"] |= {"seed": 9}
-    widget.image.value = denoised
-    widget.command_button.clicked.emit(True)
+    widget.form.image.value = denoised
+    widget.replay.command_button.clicked.emit(True)
     assert "--seed 9" in QApplication.clipboard().text()

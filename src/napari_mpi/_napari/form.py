@@ -1,0 +1,197 @@
+"""The form of the dock: which layer to denoise, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import (
+    ComboBox,
+    Container,
+    FileEdit,
+    FloatSpinBox,
+    SpinBox,
+    create_widget,
+)
+from napari.layers import Image
+from superqt import QCollapsible
+
+from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
+from napari_mpi.engine.devices import available_devices
+from napari_mpi.weights.library import installed_weights
+from napari_mpi.weights.loading import BUNDLED
+
+__all__ = ["DenoiseForm"]
+
+_NOISE_LABELS = {
+    "independent": "pixel by pixel (photons)",
+    "correlated": "shared by neighbours",
+    "strongly-correlated": "blurred, in patches",
+}
+_MEASURED = "measured"
+_FROM_FILE = "from file…"
+_ADVANCED = (
+    "n_iter", "n_passes", "mask_ratio", "averaging", "pixel_shuffle", "scaling",
+)  # fmt: skip
+
+
+class DenoiseForm(Container):  # type: ignore[misc]
+    """Which layer to denoise, and how; `options` are keywords of `iter_denoise`."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=True)
+        self.margins = (0, 0, 0, 0)
+        self.image = create_widget(
+            annotation=Image,
+            label="image",
+            options={"tooltip": "The layer to denoise. It is not changed."},
+        )
+        self.preset = ComboBox(
+            label="preset",
+            choices=list(PRESETS),
+            value="auto",
+            tooltip="'auto' measures the noise and chooses for itself; 'fast' does "
+            "so in a third of the time; 'paper' and 'paper-fast' are the published "
+            "settings.",
+        )
+        self.noise = ComboBox(
+            label="noise",
+            choices=[
+                ("measured", _MEASURED),
+                *((_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS),
+            ],
+            value=_MEASURED,
+            tooltip="Whether neighbouring pixels share their noise; 'auto' measures "
+            "it. If fine grain "
+            "remains, try 'shared by neighbours'; if detail is lost, 'pixel by pixel'.",
+        )
+        self.weights = ComboBox(
+            label="weights",
+            choices=[*BUNDLED, *installed_weights(), _FROM_FILE],
+            tooltip="What the network has learnt before: the bundled weights, or your "
+            "own.",
+        )
+        self.weights_file = FileEdit(
+            label="file",
+            filter="Weights (*.safetensors *.pth *.pt)",
+            tooltip="Weights that were trained here, or the MPI authors' files.",
+        )
+        self.device = ComboBox(
+            label="device",
+            choices=["auto", *available_devices()],
+            tooltip="Where to compute; 'auto' takes the fastest there is.",
+        )
+        self.n_iter = SpinBox(
+            label="iterations",
+            min=0,
+            max=100_000,
+            tooltip="Iterations of learning: once for all planes with 'auto' and "
+            "'fast', else for each plane.",
+        )
+        self.n_passes = SpinBox(
+            label="passes",
+            min=1,
+            max=10_000,
+            tooltip="Passes over each plane after learning, with 'auto' and 'fast'.",
+        )
+        self.mask_ratio = FloatSpinBox(
+            label="mask ratio",
+            min=0.01,
+            max=0.99,
+            step=0.05,
+            tooltip="Share of pixels that is hidden in each iteration.",
+        )
+        self.averaging = FloatSpinBox(
+            label="averaging",
+            min=0,
+            max=0.999,
+            step=0.01,
+            tooltip="Weight of the past in the running average of predictions.",
+        )
+        self.pixel_shuffle = SpinBox(
+            label="sub-sampling",
+            min=1,
+            max=8,
+            tooltip="Split the image into this number squared of sub-images first.",
+        )
+        self.scaling = ComboBox(
+            label="scaling",
+            choices=["range", "percentile"],
+            tooltip="'range' is the paper's for 8-bit images; 'percentile' stretches "
+            "dim ones.",
+        )
+        self.seed = SpinBox(
+            label="seed",
+            min=0,
+            max=2**31 - 1,
+            tooltip="The same seed gives the same result.",
+        )
+        self.advanced = Container(
+            widgets=[
+                self.n_iter,
+                self.n_passes,
+                self.mask_ratio,
+                self.averaging,
+                self.pixel_shuffle,
+                self.scaling,
+                self.seed,
+            ],
+            labels=True,
+        )
+        self.extend(
+            [
+                self.image,
+                self.preset,
+                self.noise,
+                self.weights,
+                self.weights_file,
+                self.device,
+            ]
+        )
+        self._fold_advanced()
+        self.weights_file.visible = False
+        self.preset.changed.connect(self._show_settings)
+        self.noise.changed.connect(self._show_settings)
+        self.weights.changed.connect(self._show_weights_file)
+        self._show_settings()
+
+    def _fold_advanced(self) -> None:
+        """Put the expert settings at the end, folded away."""
+        self.advanced.margins = (0, 0, 0, 0)
+        self.advanced_fold = QCollapsible("advanced settings")
+        self.advanced_fold.addWidget(self.advanced.native)
+        self.advanced_fold.collapse(animate=False)
+        self.native.layout().addWidget(self.advanced_fold)
+
+    def _show_settings(self) -> None:
+        """Show in the advanced settings what preset and noise kind stand for."""
+        config = fill_config(self.preset.value, self._noise_kind())
+        self._displayed = {name: getattr(config, name) for name in _ADVANCED}
+        for name, value in self._displayed.items():
+            getattr(self, name).value = value
+
+    def _noise_kind(self) -> str | None:
+        return None if self.noise.value == _MEASURED else self.noise.value
+
+    def _show_weights_file(self) -> None:
+        self.weights_file.visible = self.weights.value == _FROM_FILE
+
+    def options(self) -> dict[str, Any]:
+        """Gather what the thread needs, so that it never touches a widget."""
+        weights: str | Path = self.weights.value
+        if weights == _FROM_FILE:
+            weights = self.weights_file.value
+        # What was left as shown is the preset's to choose, by the image at hand.
+        changed = {
+            name: getattr(self, name).value
+            for name, shown in self._displayed.items()
+            if getattr(self, name).value != shown
+        }
+        return {
+            "preset": self.preset.value,
+            "noise": self._noise_kind(),
+            "weights": weights,
+            "device": self.device.value,
+            "seed": self.seed.value,
+            **changed,
+        }

@@ -1,0 +1,56 @@
+"""Buttons that copy lines which repeat a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import Container, PushButton
+from napari.utils.notifications import show_warning
+from qtpy.QtWidgets import QApplication
+
+from napari_mpi.pipeline.replay import as_command, as_python
+
+__all__ = ["ReplayButtons"]
+
+
+class ReplayButtons(Container):  # type: ignore[misc]
+    """Copy the run that `offer` was told of, as Python or as a command."""
+
+    def __init__(self) -> None:
+        super().__init__(layout="horizontal", labels=False)
+        self.margins = (0, 0, 0, 0)
+        self._report: dict[str, Any] | None = None
+        self.python_button = PushButton(
+            text="Copy as Python",
+            enabled=False,
+            tooltip="Copy lines that repeat the last run, or the one that made the "
+            "chosen image.",
+        )
+        self.command_button = PushButton(
+            text="Copy as command",
+            enabled=False,
+            tooltip="Copy a command that repeats the last run, or the one that made "
+            "the chosen image.",
+        )
+        self.extend([self.python_button, self.command_button])
+        self.python_button.clicked.connect(self.copy_as_python)
+        self.command_button.clicked.connect(self.copy_as_command)
+
+    def offer(self, report: dict[str, Any] | None) -> None:
+        """Offer the run that this report tells of."""
+        self._report = report
+        self.python_button.enabled = self.command_button.enabled = report is not None
+
+    def copy_as_python(self) -> None:
+        """Put lines that repeat the run on the clipboard."""
+        if self._report is not None:
+            QApplication.clipboard().setText(as_python(self._report))
+
+    def copy_as_command(self) -> None:
+        """Put a command that repeats the run on the clipboard."""
+        if self._report is None:
+            return
+        try:
+            QApplication.clipboard().setText(as_command(self._report))
+        except ValueError as error:
+            show_warning(str(error))

@@ -1,0 +1,90 @@
+"""What runs in a thread of its own, while the window stays usable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from superqt.utils import thread_worker
+
+from napari_mpi._napari.region import Region
+from napari_mpi.config import MEASURING
+from napari_mpi.pipeline.api import (
+    Denoised,
+    Denoising,
+    Forecast,
+    Progress,
+    iter_denoise,
+)
+
+__all__ = ["KEEP", "REFRESH_PICTURE", "Trial", "denoise_in_thread", "try_in_thread"]
+
+KEEP = "keep"
+"""Sent to a run that is to end with what is reached."""
+
+# The picture follows a run at this interval in seconds, and showing it takes no more
+# than this share of the time.
+REFRESH_PICTURE = 0.5
+_SHARE_OF_LIVE = 0.04
+
+
+class _RunFailedError(Exception):
+    """A failure inside the computation, in words for the user."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a preset made of a region, and what the whole layer would take."""
+
+    preset: str
+    result: Denoised
+    forecast: Forecast
+
+
+# napari's decorator is superqt's with a second way for errors to be shown; this one
+# leaves that to us, and closing napari waits for its workers just the same.
+@thread_worker  # type: ignore[untyped-decorator]
+def denoise_in_thread(
+    data: Any, rgb: bool, options: dict[str, Any]
+) -> Generator[Denoising | Progress, str | None, Denoised]:
+    # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
+    try:
+        run = iter_denoise(data, rgb=rgb, **options)
+        yield run
+        refresh_at = 0.0
+        for progress in run:
+            started = time.monotonic()
+            if progress.phase == "filling" and started >= refresh_at:
+                run.refresh()
+                now = time.monotonic()
+                refresh_at = now + max(
+                    REFRESH_PICTURE, (now - started) / _SHARE_OF_LIVE
+                )
+            command = yield progress
+            if command == KEEP:
+                run.close()
+                break
+        return run.result()
+    except RuntimeError as error:
+        raise _RunFailedError(
+            f"The computation failed: {error}. Try the device cpu, or a smaller region."
+        ) from error
+
+
+@thread_worker  # type: ignore[untyped-decorator]
+def try_in_thread(
+    data: Any, region: Region, n_planes: int, rgb: bool, options: dict[str, Any]
+) -> Generator[Trial | None, None, None]:
+    """Denoise a region with each measuring preset, and forecast the whole."""
+    try:
+        for preset in MEASURING:
+            chosen = {**options, "preset": preset}
+            run = iter_denoise(region.cut(data), rgb=rgb, **chosen)
+            for _ in run:
+                yield None  # here a cancelled worker ends
+            whole = iter_denoise(region.plane(data), rgb=rgb, **chosen)
+            yield Trial(preset, run.result(), whole.forecast(n_planes))
+    except RuntimeError as error:
+        raise _RunFailedError(f"The computation failed: {error}.") from error
