@@ -366,6 +366,29 @@ def test_a_colour_run_that_is_stopped_keeps_the_brightness(colour_image):
     assert np.abs(green_magenta).max() < 1e-3
 
 
+class PlaneByPlane:
+    """A stack that can only be read one plane at a time, as from a slow disk."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, index):
+        plane = self._array[index]
+        assert plane.ndim == 3, "more than a plane was read"
+        return plane
+
+
+def test_a_lazy_colour_stack_is_read_plane_by_plane(colour_image):
+    stack = np.stack([colour_image, colour_image[::-1]]).astype(np.float32)
+    options = {"rgb": True, "n_iter": 1, "n_passes": 2}
+    expected = denoise(stack, **options)
+    result = denoise(PlaneByPlane(stack), **options)
+    assert isinstance(result.image, np.memmap)
+    assert np.array_equal(result.image, expected.image)
+    assert np.array_equal(result.noise_map, expected.noise_map)
+
+
 def test_a_gray_image_in_colour_stays_gray(noisy):
     gray = np.stack([noisy] * 3, axis=-1)
     image = denoise(gray, rgb=True, n_iter=2, n_passes=2).image

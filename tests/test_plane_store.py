@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_mpi.arrays.planes import PlaneGrid
-from napari_mpi.pipeline import plane_store
+from napari_mpi.engine import memory
 from napari_mpi.pipeline.plane_store import PlaneStore, spread_evenly
 
 
@@ -58,7 +58,7 @@ def test_colours_count_as_planes(rng):
 
 
 def test_large_results_go_to_a_file(rng, monkeypatch):
-    monkeypatch.setattr(plane_store, "_MAX_IN_MEMORY", 1000)
+    monkeypatch.setattr(memory, "_MAX_IN_MEMORY", 1000)
     assert isinstance(a_store(rng.normal(size=(16, 16))).image, np.memmap)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 __all__ = [
     "allocate",
     "available_bytes",
+    "belongs_on_disk",
     "fitting_tile_size",
     "give_back",
     "is_out_of_memory",
@@ -37,6 +38,8 @@ _PASS_BYTES, _TRAINING_BYTES = 3200, 8000
 # A run leaves this share of the free memory to others.
 _SHARE = 0.6
 _SMALLEST_TILE = 128
+# Results larger than this go to a temporary file, as those of lazy arrays do.
+_MAX_IN_MEMORY = 2 * 2**30
 # Parameters of glibc's `mallopt`.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
@@ -82,6 +85,12 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "not enough memory" in said
         or "out of memory" in said
     )
+
+
+def belongs_on_disk(source: Any, n_bytes: int) -> bool:
+    """Tell whether results of so many bytes should go to a temporary file."""
+    # A result as large as a lazy input has no more place in memory than that.
+    return type(source) is not np.ndarray or n_bytes > _MAX_IN_MEMORY
 
 
 def allocate(shape: tuple[int, ...], dtype: DTypeLike, on_disk: bool) -> NDArray[Any]:

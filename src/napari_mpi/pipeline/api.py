@@ -76,6 +76,10 @@ def denoise(
         If the pixels are boolean, complex or no numbers.
     ValueError
         If the shape is no image, pixels are NaN or infinite, or a setting is wrong.
+    OSError
+        If a result has to go to a temporary file and there is no space for it.
+    MemoryError
+        If planes are too large for the free memory, whatever is tried.
 
     Warns
     -----
@@ -120,7 +124,8 @@ def iter_denoise(
 ) -> Denoising:
     """Start the same run as `denoise` and hand it over, to be advanced step by step.
 
-    Parameters are those of `denoise`. Wrong ones raise here, before the first step.
+    Parameters and errors are those of `denoise`. Wrong parameters raise here, before
+    the first step, and so does a lack of space; a lack of memory while it runs.
 
     Returns
     -------
@@ -153,7 +158,7 @@ def iter_denoise(
         seed=seed,
     )
     if rgb and preset in MEASURING and loaded.image_channels == 1:
-        run: Denoising = ColourDenoising(np.asarray(image), begin)
+        run: Denoising = ColourDenoising(image, grid, begin)
     else:
         run = begin(image, grid)
     if run.unchanged is not None:

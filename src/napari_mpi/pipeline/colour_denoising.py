@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,23 +13,52 @@ from numpy.typing import NDArray
 from napari_mpi.arrays.colour import from_opponent, to_opponent
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.engine import memory
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
 from napari_mpi.pipeline.forecast import Forecast
 
 __all__ = ["ColourDenoising"]
 
 
+class _Component:
+    """One component of a colour image, computed plane by plane when it is read."""
+
+    dtype = np.dtype(np.float64)
+
+    def __init__(self, image: Any, number: int) -> None:
+        self._image, self._number = image, number
+        self.shape = tuple(image.shape[:-1])
+
+    def __getitem__(self, index: Any) -> NDArray[np.float64]:
+        components = to_opponent(np.asarray(self._image[index]))
+        return np.ascontiguousarray(components[self._number])
+
+
 class ColourDenoising(Denoising):
-    """A run on RGB with gray weights: brightness first, then two colour differences."""
+    """A run on RGB with gray weights: brightness first, then two colour differences.
+
+    Parameters
+    ----------
+    image : array_like with `shape` and `dtype`
+        RGB or RGBA in the last axis.
+    grid : PlaneGrid
+        Where its planes lie.
+    begin : callable
+        Starts the run of a component, given that and its grid.
+    """
 
     def __init__(
-        self, image: NDArray[Any], begin: Callable[[Any, PlaneGrid], Denoising]
+        self, image: Any, grid: PlaneGrid, begin: Callable[[Any, PlaneGrid], Denoising]
     ) -> None:
-        self._source = image
-        self._runs = [
-            begin(component, PlaneGrid.of(component, rgb=False))
-            for component in to_opponent(image)
-        ]
+        self._source, self._grid = image, grid
+        n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
+        self._on_disk = memory.belongs_on_disk(image, n_bytes)
+        self._runs = []
+        for number in range(3):
+            component: Any = _Component(image, number)
+            if not self._on_disk:
+                component = component[...]
+            self._runs.append(begin(component, PlaneGrid.of(component, rgb=False)))
 
     def __next__(self) -> Progress:
         for number, run in enumerate(self._runs):
@@ -72,15 +102,21 @@ class ColourDenoising(Denoising):
     def result(self) -> Denoised:
         """Return what is reached; colours that were not begun are still noisy."""
         parts = [run.result() for run in self._runs]
-        noisy = self._source.astype(self._source.dtype.newbyteorder("="), copy=False)
-        if self.unchanged is None:
-            colours = from_opponent(np.stack([part.image for part in parts]))
-            image = np.concatenate(
-                [to_dtype(colours, noisy.dtype), noisy[..., 3:]], axis=-1
-            )
-        else:
-            image = noisy.copy()
-        noise_map = (noisy.astype(np.float64) - image).astype(np.float32)
+        dtype = np.dtype(self._source.dtype).newbyteorder("=")
+        image = memory.allocate(self._grid.shape, dtype, self._on_disk)
+        noise_map = memory.allocate(self._grid.shape, np.float32, self._on_disk)
+        for index in self._grid.indices():
+            noisy = np.asarray(self._source[index]).astype(dtype, copy=False)
+            plane = noisy
+            if self.unchanged is None:
+                colours = from_opponent(np.stack([part.image[index] for part in parts]))
+                plane = np.concatenate(
+                    [to_dtype(colours, dtype), noisy[..., 3:]], axis=-1
+                )
+            image[index] = plane
+            noise_map[index] = noisy.astype(np.float64) - plane
+            memory.let_go(image)
+            memory.let_go(noise_map)
         reports = [part.report for part in parts]
         # Brightness is what is seen; what was found in it speaks for the image.
         report = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,8 +19,6 @@ _T = TypeVar("_T")
 
 # The intensity scaling of a stack is read from about this many of its values.
 _N_SAMPLES = 4_000_000
-# Results larger than this go to a temporary file, as those of lazy arrays do.
-_MAX_IN_MEMORY = 2 * 2**30
 
 
 class PlaneStore:
@@ -58,9 +57,8 @@ class PlaneStore:
         dtype = np.dtype(source.dtype)
         # Big-endian files are common in microscopy; torch wants the native order.
         self.dtype = dtype.newbyteorder("=")
-        # A result as large as a lazy input has no more place in memory than that.
-        n_bytes = int(np.prod(grid.shape)) * (dtype.itemsize + 4)
-        on_disk = type(source) is not np.ndarray or n_bytes > _MAX_IN_MEMORY
+        n_bytes = math.prod(grid.shape) * (dtype.itemsize + 4)
+        on_disk = memory.belongs_on_disk(source, n_bytes)
         self.image = memory.allocate(grid.shape, self.dtype, on_disk)
         self.noise_map = memory.allocate(grid.shape, np.float32, on_disk)
         self.filled: list[Index] = []
