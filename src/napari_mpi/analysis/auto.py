@@ -105,6 +105,7 @@ def choose(
     config = replace(
         config,
         n_iter=0 if weights_know_noise else _UNAWARE_ITERATIONS * config.n_iter,
+        max_iter=None,
         early_stopping=False,
         mask_ratio=round(ratio, 3),
     )
@@ -121,7 +122,7 @@ def for_unaware_weights(config: FillConfig, preset: FillConfig) -> FillConfig:
     if config.n_iter > 0:
         return config
     n_iter = _UNAWARE_ITERATIONS * preset.n_iter
-    return replace(config, n_iter=n_iter, mask_ratio=_UNAWARE_RATIO)
+    return replace(config, n_iter=n_iter, max_iter=None, mask_ratio=_UNAWARE_RATIO)
 
 
 def _growth(noise: NoiseEstimate) -> str:

@@ -31,7 +31,12 @@ _N_SNAPSHOTS = 6
 _FIRST_SNAPSHOT = 0.4
 # Snapshots in a row that may be no better before adapting ends.
 _PATIENCE = 2
-_N_VALIDATION_CROPS = 4
+# Held-out pixels are still predicted better if their errors have fallen by so many
+# standard errors from the first to the last of the snapshots.
+_STILL_BETTER = 2.0
+# Share of the progress bar until it is known whether it pays to go on.
+_SHARE_UNTIL_THEN = 0.7
+_N_VALIDATION_CROPS = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,9 @@ class AdaptStep:
     Attributes
     ----------
     step, n_iter : int
-        Iterations done so far, and how many there will be at most.
+        Iterations done so far, and how many there will be unless it pays to go on.
+    fraction : float
+        Share of the work that is done, 0 to 1, at the least.
     loss : float
         Masked mean squared error against the noisy crops, in scaled units.
     validation : float or None
@@ -51,6 +58,7 @@ class AdaptStep:
 
     step: int
     n_iter: int
+    fraction: float
     loss: float
     validation: float | None = None
 
@@ -82,7 +90,9 @@ class Adaptation:
     -----
     With early stopping, two percent of the pixels are hidden always and trained on
     never. Of the snapshots along the way as many are kept as predict them best
-    together, or none, if the network as it came was better.
+    together, or none, if the network as it came was better. If the pixels are still
+    predicted better and better at the end, the network goes on learning for as long
+    again, up to `FillConfig.max_iter`; images with much detail need that.
     """
 
     def __init__(
@@ -111,40 +121,49 @@ class Adaptation:
         optimizer = torch.optim.Adam(
             self._network.parameters(), lr=config.learning_rate
         )
-        snapshots_at = set(
-            np.linspace(_FIRST_SNAPSHOT * config.n_iter, config.n_iter, _N_SNAPSHOTS)
-            .round()
-            .astype(int)
-            .tolist()
-        )
-        validation = _Validation(self._crops, self._held_out, self._config)
+        validation = _Validation(self._crops, self._held_out, config)
+        stopping = config.early_stopping and config.n_iter > 0
         lowest = math.inf
-        if config.early_stopping and config.n_iter > 0:
-            lowest = validation.error_of(self._network)
-            validation.restart()
-        snapshots: list[State] = []
-        n_worse = 0
-        for step in range(1, config.n_iter + 1):
-            optimizer.zero_grad(set_to_none=True)
-            loss = 0.0
-            for number in range(config.batch_size):
-                # One crop at a time has its own batch-norm statistics, like a plane.
-                index = ((step - 1) * config.batch_size + number) % len(self._crops)
-                loss += self._backward(index) / config.batch_size
-            optimizer.step()
-            error = None
-            if step in snapshots_at:
-                snapshots.append(self._state())
-                if config.early_stopping:
-                    error = validation.error_of(self._network)
-                if error is None or error < lowest:
-                    self.states = list(snapshots)
-                    lowest, n_worse = lowest if error is None else error, 0
-                else:
-                    n_worse += 1
-            yield AdaptStep(step, config.n_iter, loss, error)
-            if n_worse > _PATIENCE:
+        if stopping:
+            lowest = validation.error([validation.predict(self._network)])
+        kept: list[_Snapshot] = []
+        step, n_iter, n_worse = 0, config.n_iter, 0
+        places = np.linspace(_FIRST_SNAPSHOT * n_iter, n_iter, _N_SNAPSHOTS)
+        while True:
+            snapshots_at = set(places.round().astype(int).tolist())
+            while step < n_iter:
+                step += 1
+                loss = self._step(optimizer, step)
+                error = None
+                if step in snapshots_at:
+                    predicted = validation.predict(self._network) if stopping else []
+                    kept.append(_Snapshot(step, self._state(), predicted))
+                    if stopping:
+                        error = validation.error([each.predicted for each in kept])
+                    if error is None or error < lowest:
+                        self.states = [each.state for each in kept]
+                        lowest, n_worse = lowest if error is None else error, 0
+                    else:
+                        n_worse += 1
+                yield AdaptStep(step, n_iter, _fraction(step, config), loss, error)
+                if n_worse > _PATIENCE:
+                    return
+            longer = min(2 * n_iter, config.max_iter or n_iter)
+            if longer == n_iter or not stopping or not validation.improves(kept):
                 return
+            n_iter = longer
+            kept = [each for each in kept if each.step >= _FIRST_SNAPSHOT * n_iter]
+            places = np.linspace(step, n_iter, _N_SNAPSHOTS - len(kept) + 1)[1:]
+
+    def _step(self, optimizer: torch.optim.Optimizer, step: int) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss, batch_size = 0.0, self._config.batch_size
+        for number in range(batch_size):
+            # One crop at a time has its own batch-norm statistics, like a plane.
+            index = ((step - 1) * batch_size + number) % len(self._crops)
+            loss += self._backward(index) / batch_size
+        optimizer.step()
+        return loss
 
     def _backward(self, index: int) -> float:
         crop, held_out = self._crops[index], self._held_out[index]
@@ -162,8 +181,17 @@ class Adaptation:
         }
 
 
+@dataclass(frozen=True)
+class _Snapshot:
+    """The network at one step, and what it predicts for the held-out pixels."""
+
+    step: int
+    state: State
+    predicted: list[Tensor]
+
+
 class _Validation:
-    """The error of the mean of predictions, on the pixels that are held out."""
+    """Errors of predictions on pixels that are held out."""
 
     def __init__(
         self,
@@ -172,35 +200,58 @@ class _Validation:
         config: FillConfig,
     ) -> None:
         chosen = np.linspace(0, len(crops) - 1, min(len(crops), _N_VALIDATION_CROPS))
-        indices = chosen.round().astype(int)
         self._config = config
-        self._crops = [crops[index] for index in indices]
-        self._held_out = [held_out[index] for index in indices]
         # The same masks each time: only the networks are compared.
-        self._masks = [
-            crop.mask(config.mask_ratio) * (1 - held)
-            for crop, held in zip(self._crops, self._held_out, strict=True)
+        self._crops = [
+            (crops[index], held_out[index] > 0, crops[index].mask(config.mask_ratio))
+            for index in chosen.round().astype(int)
         ]
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget the predictions so far."""
-        self._sums = [torch.zeros_like(crop.noisy) for crop in self._crops]
-        self._n_networks = 0
 
     @torch.no_grad()
-    def error_of(self, network: Hourglass) -> float:
-        """Add the predictions of a network, return the error of the mean so far."""
-        self._n_networks += 1
-        squared = n_values = 0.0
-        for crop, held, mask, total in zip(
-            self._crops, self._held_out, self._masks, self._sums, strict=True
-        ):
-            total += predict(network, crop.noisy, mask, self._config)
-            difference = held * (total / self._n_networks - crop.noisy)
-            squared += float(difference.square().sum())
-            n_values += float(held.expand_as(difference).sum())
-        return squared / max(n_values, 1.0)
+    def predict(self, network: Hourglass) -> list[Tensor]:
+        """Return the predictions of the held-out values, a vector for each crop."""
+        return [
+            predict(network, crop.noisy, mask * ~held, self._config)[
+                held.expand_as(crop.noisy)
+            ]
+            for crop, held, mask in self._crops
+        ]
+
+    def error(self, predictions: Sequence[list[Tensor]]) -> float:
+        """Return the mean squared error of the mean of several predictions."""
+        squared = self._squared(predictions)
+        return float(squared.mean()) if len(squared) else 0.0
+
+    def improves(self, snapshots: Sequence[_Snapshot]) -> bool:
+        """Tell whether the later half of the snapshots is better than the earlier."""
+        half = len(snapshots) // 2
+        predictions = [snapshot.predicted for snapshot in snapshots]
+        gain = self._squared(predictions[:half]) - self._squared(predictions[-half:])
+        if half == 0 or len(gain) < 2:
+            return False
+        standard_error = float(gain.std()) / math.sqrt(len(gain))
+        return float(gain.mean()) > _STILL_BETTER * standard_error
+
+    def _squared(self, predictions: Sequence[list[Tensor]]) -> Tensor:
+        return torch.cat(
+            [
+                (torch.stack(parts).mean(0) - crop.noisy[held.expand_as(crop.noisy)])
+                for parts, (crop, held, _) in zip(
+                    zip(*predictions, strict=True), self._crops, strict=True
+                )
+            ]
+        ).square()
+
+
+def _fraction(step: int, config: FillConfig) -> float:
+    n_iter, most = config.n_iter, config.max_iter or config.n_iter
+    if most <= n_iter or not config.early_stopping:
+        return step / n_iter
+    if step <= n_iter:
+        return _SHARE_UNTIL_THEN * step / n_iter
+    return _SHARE_UNTIL_THEN + (1 - _SHARE_UNTIL_THEN) * (step - n_iter) / (
+        most - n_iter
+    )
 
 
 def cut_crops(

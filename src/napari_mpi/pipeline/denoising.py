@@ -340,7 +340,7 @@ class Denoising:
                         self._grid.n_planes,
                         step.step,
                         step.n_iter,
-                        done + part * step.step / step.n_iter,
+                        done + part * step.fraction,
                         step.loss,
                         step.validation,
                     )

@@ -31,7 +31,8 @@ class Forecast:
     Attributes
     ----------
     seconds : float
-        Time, at most: with early stopping a run may end before.
+        Time for `FillConfig.n_iter` iterations. Early stopping may take less, and an
+        image from which there is more to learn takes up to `FillConfig.max_iter`.
     memory : int
         Bytes at the peak, besides the image and its results.
     """
