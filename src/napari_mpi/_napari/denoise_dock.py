@@ -282,6 +282,11 @@ class DenoiseWidget(Container):  # type: ignore[misc]
     def _offer_replay(self) -> None:
         self.replay.offer(self._replayed())
 
+    def reset_choices(self, *args: Any) -> None:
+        """Follow the viewer's layers; the first choice changes without a signal."""
+        super().reset_choices(*args)
+        self._offer_replay()
+
     def _on_layer_removed(self, event: Any) -> None:
         if self.running and event.value is self._layer:
             self.cancel()
