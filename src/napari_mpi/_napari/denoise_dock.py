@@ -99,6 +99,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.run_button.clicked.connect(self.run)
         self.try_button.clicked.connect(self.try_region)
         self.form.image.changed.connect(self._offer_replay)
+        self.replay.use_button.clicked.connect(self.use_settings)
         self.keep_button.clicked.connect(self.stop_and_keep)
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -278,6 +279,13 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         layer = self.form.image.value
         own = None if layer is None else layer.metadata.get("napari_mpi")
         return own or self._report
+
+    def use_settings(self) -> None:
+        """Fill the form with the settings of the chosen image, or of the last run."""
+        report = self._replayed()
+        if report is not None:
+            said = self.form.use(report)
+            self.status.value = " ".join(said or ["The form holds these settings now."])
 
     def _offer_replay(self) -> None:
         self.replay.offer(self._replayed())

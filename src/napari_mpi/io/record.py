@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from napari_mpi.config import NOISE_KINDS, PRESETS, FillConfig
 
 __all__ = ["join_record", "split_record", "valid_record"]
@@ -32,7 +34,8 @@ def join_record(description: str, record: Mapping[str, Any] | None) -> str:
     """
     if record is None:
         return description
-    line = json.dumps({_KEY: record}, ensure_ascii=False)
+    # Settings may be numbers of NumPy's.
+    line = json.dumps({_KEY: record}, ensure_ascii=False, default=np.generic.item)
     return f"{description}\n{line}".strip()
 
 
