@@ -6,7 +6,7 @@ import yaozarrs
 import zarr
 
 from napari_mpi.cli import main
-from napari_mpi.io import zarr_writer
+from napari_mpi.io import zarr_reader, zarr_writer
 from napari_mpi.io.files import FileError, ImageData, read_image, write_image
 from napari_mpi.io.record import join_record, split_record
 
@@ -218,3 +218,26 @@ def test_the_command_reads_and_writes_stores(tmp_path, noisy, capsys):
     capsys.readouterr()
     assert main(["denoise", str(source), "-o", str(source), *few]) == 1
     assert "is the input itself" in capsys.readouterr().err
+
+
+def test_the_command_takes_a_large_store_plane_by_plane(
+    tmp_path, noisy, monkeypatch, capsys
+):
+    source = tmp_path / "cells.ome.zarr"
+    write_image(source, an_image(np.stack([noisy, noisy + 3]), "TYX"))
+    few = ["--n-iter", "1", "--n-passes", "2"]
+    for name, limit in (("small.ome.zarr", 2**20), ("large.ome.zarr", 1000)):
+        monkeypatch.setattr(zarr_reader, "MAX_IN_MEMORY", limit)
+        assert main(["denoise", str(source), "-o", str(tmp_path / name), *few]) == 0
+    small, large = (
+        np.asarray(read_image(tmp_path / name).data)
+        for name in ("small.ome.zarr", "large.ome.zarr")
+    )
+    assert np.array_equal(small, large)
+    piece = source / "0" / "c" / "1" / "0" / "0"
+    piece.write_bytes(piece.read_bytes()[:-1])
+    capsys.readouterr()
+    target = tmp_path / "damaged.ome.zarr"
+    assert main(["denoise", str(source), "-o", str(target), *few]) == 1
+    assert "a piece of its pixels is damaged" in capsys.readouterr().err
+    assert not target.exists()

@@ -228,7 +228,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
         said = []
         if self._further:
             hidden = ", ".join(f"{k} {v}" for k, v in self._further.items())
-            said.append(f"Taken over without a field of its own: {hidden}.")
+            said.append(f"Also taken over, though no field shows it: {hidden}.")
         return [
             *said,
             *self._use_seed(report),
