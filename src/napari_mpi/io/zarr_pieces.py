@@ -107,7 +107,7 @@ class _Pieces:
         try:
             if self._blosc:
                 for file in self._files(key):
-                    _check_blosc(file, _MAX_PIECE)
+                    _check_blosc(file)
             return np.asarray(self._array[key])
         except (MemoryError, OSError):
             raise
@@ -130,7 +130,7 @@ class _Pieces:
                 yield file
 
 
-def _check_blosc(file: Path, most: int) -> None:
+def _check_blosc(file: Path) -> None:
     """Refuse a piece of another length than its header says.
 
     Blosc would read what lies behind it in memory.
@@ -141,5 +141,5 @@ def _check_blosc(file: Path, most: int) -> None:
         raise ValueError(f"{file.name} has {len(head)} bytes")
     n_bytes, _, n_compressed = struct.unpack("<4x3I", head)
     found = file.stat().st_size
-    if found != n_compressed or n_bytes > most:
+    if found != n_compressed or n_bytes > _MAX_PIECE:
         raise ValueError(f"{file.name} should have {n_compressed} bytes, has {found}")
