@@ -161,6 +161,8 @@ def test_a_large_store_is_read_when_its_pixels_are_asked_for(
     assert np.array_equal(np.asarray(image.data[1]), stack[1])
     assert {key[0].start for key in reads} <= {0, 1}
     assert len(reads) <= 9  # pieces of one plane
+    for key in ([0, 2], (slice(None), [3, 30]), (0, slice(5, 30, 3)), (-1, -1)):
+        assert np.array_equal(np.asarray(image.data[key]), stack[key])
 
 
 def test_the_first_image_of_a_series_is_read(tmp_path, stack):

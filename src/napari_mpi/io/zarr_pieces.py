@@ -72,6 +72,7 @@ def lazy_array(path: Path, array: Any) -> Any:
         _Pieces(path, array),
         chunks=array.chunks,
         name=False,
+        fancy=False,  # parts are asked for by slices and numbers alone
         meta=np.empty((0,) * array.ndim, array.dtype),
     )
 
