@@ -9,6 +9,7 @@ from npe2 import PluginManager, PluginManifest
 
 import napari_mpi
 from napari_mpi._napari.reader import get_reader
+from napari_mpi.io import zarr_reader
 from napari_mpi.io.files import FileError, ImageData, write_image
 
 
@@ -156,11 +157,37 @@ def test_damage_behind_a_sound_beginning_is_an_error(tmp_path, noisy):
         reader(str(path))
 
 
+def test_channels_of_a_store_have_their_names(tmp_path, rng):
+    path = write(
+        tmp_path / "cells.ome.zarr",
+        rng.integers(0, 999, (2, 20, 24), dtype=np.uint16),
+        "CYX",
+        (1.0, 0.1, 0.1),
+        ("pixel", "µm", "µm"),
+        channel_names=("DAPI", "GFP"),
+    )
+    assert [layer.name for layer in layers_of(path)] == ["cells DAPI", "cells GFP"]
+
+
+def test_a_large_store_becomes_layers_that_are_read_when_looked_at(
+    tmp_path, rng, monkeypatch
+):
+    import dask.array as da
+
+    monkeypatch.setattr(zarr_reader, "MAX_IN_MEMORY", 1000)
+    data = rng.integers(0, 999, (3, 2, 40, 48), dtype=np.uint16)
+    path = write(tmp_path / "a.zarr", data, "TCYX", (1.0,) * 4, ("pixel",) * 4)
+    layers = layers_of(path)
+    assert all(isinstance(layer.data, da.Array) for layer in layers)
+    assert np.array_equal(np.asarray(layers[1].data), data[:, 1])
+
+
 def test_napari_finds_the_reader(tmp_path, noisy):
     path = write(tmp_path / "a.tif", noisy, "YX", (0.5, 0.5), ("µm", "µm"))
     package = Path(napari_mpi.__file__).parent
     manager = PluginManager()
     manager.register(PluginManifest.from_file(package / "napari.yaml"))
-    for one in (path, tmp_path):
+    store = write(tmp_path / "a.ome.zarr", noisy, "YX", (0.5, 0.5), ("µm", "µm"))
+    for one in (path, tmp_path, store):
         names = [found.plugin_name for found in manager.iter_compatible_readers(one)]
         assert names == ["napari-mpi"]

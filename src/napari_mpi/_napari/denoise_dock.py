@@ -99,6 +99,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.run_button.clicked.connect(self.run)
         self.try_button.clicked.connect(self.try_region)
         self.form.image.changed.connect(self._offer_replay)
+        self.replay.use_button.clicked.connect(self.use_settings)
         self.keep_button.clicked.connect(self.stop_and_keep)
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -279,8 +280,20 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         own = None if layer is None else layer.metadata.get("napari_mpi")
         return own or self._report
 
+    def use_settings(self) -> None:
+        """Fill the form with the settings of the chosen image, or of the last run."""
+        report = self._replayed()
+        if report is not None:
+            said = self.form.use(report)
+            self.status.value = " ".join(said or ["The form holds these settings now."])
+
     def _offer_replay(self) -> None:
         self.replay.offer(self._replayed())
+
+    def reset_choices(self, *args: Any) -> None:
+        """Follow the viewer's layers; the first choice changes without a signal."""
+        super().reset_choices(*args)
+        self._offer_replay()
 
     def _on_layer_removed(self, event: Any) -> None:
         if self.running and event.value is self._layer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from superqt import QCollapsible
 from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
 from napari_mpi.engine.devices import available_devices
 from napari_mpi.weights.library import installed_weights
-from napari_mpi.weights.loading import BUNDLED
+from napari_mpi.weights.loading import BUNDLED, load_weights
 
 __all__ = ["DenoiseForm"]
 
@@ -167,6 +169,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
         """Show in the advanced settings what preset and noise kind stand for."""
         config = fill_config(self.preset.value, self._noise_kind())
         self._displayed = {name: getattr(config, name) for name in _ADVANCED}
+        self._further: dict[str, Any] = {}  # settings that the form has no field for
         for name, value in self._displayed.items():
             getattr(self, name).value = value
 
@@ -193,5 +196,97 @@ class DenoiseForm(Container):  # type: ignore[misc]
             "weights": weights,
             "device": self.device.value,
             "seed": self.seed.value,
+            **self._further,
             **changed,
         }
+
+    def use(self, report: Mapping[str, Any]) -> list[str]:
+        """Take over the settings of an earlier run.
+
+        Parameters
+        ----------
+        report : mapping
+            `Denoised.report`, or the record that a file holds of it.
+
+        Returns
+        -------
+        list of str
+            What is different from that run, in sentences for the user.
+        """
+        if report["preset"] not in PRESETS:
+            return [
+                "That run had a configuration of its own, which this form cannot hold. "
+                "Repeat it with the lines of Copy as Python."
+            ]
+        self.preset.value = report["preset"]
+        self.noise.value = report["noise"] or _MEASURED
+        self._show_settings()
+        for name, value in report["settings"].items():
+            self._take_setting(name, value)
+        if report["settings"]:
+            self.advanced_fold.expand(animate=False)
+        said = []
+        if self._further:
+            hidden = ", ".join(f"{k} {v}" for k, v in self._further.items())
+            said.append(f"Also taken over, though no field shows it: {hidden}.")
+        return [
+            *said,
+            *self._use_seed(report),
+            *self._use_device(report),
+            *self._use_weights(report),
+        ]
+
+    def _take_setting(self, name: str, value: Any) -> None:
+        if name not in _ADVANCED:
+            self._further[name] = value
+            return
+        field = getattr(self, name)
+        with suppress(ValueError):
+            field.value = value
+        if field.value == value:
+            # Asked for in that run, even if it is what the preset stands for.
+            self._displayed[name] = None
+        else:  # out of the field's range, or finer than its digits
+            self._further[name] = value
+            self._displayed[name] = field.value
+
+    def _use_seed(self, report: Mapping[str, Any]) -> list[str]:
+        with suppress(ValueError):
+            self.seed.value = report["seed"]
+            return []
+        return [
+            f"The seed {report['seed']} is larger than this form can hold, so the "
+            "result will differ a little."
+        ]
+
+    def _use_device(self, report: Mapping[str, Any]) -> list[str]:
+        device = report["device"].partition(":")[0]
+        if device in self.device.choices:
+            self.device.value = device
+            return []
+        self.device.value = "auto"
+        return [
+            f"That run was computed on {device}, which is not here; another device "
+            "gives slightly different numbers."
+        ]
+
+    def _use_weights(self, report: Mapping[str, Any]) -> list[str]:
+        source = report.get("weights_source") or report["weights"]
+        try:
+            found = load_weights(source)
+        except (ValueError, OSError):
+            return [
+                f"Its weights, {source}, are not on this computer or cannot be read: "
+                "import them, or choose others, which gives another result."
+            ]
+        if source not in self.weights.choices and source in installed_weights():
+            self.weights.choices = [*BUNDLED, *installed_weights(), _FROM_FILE]
+        if source in self.weights.choices:
+            self.weights.value = source
+        else:
+            self.weights.value, self.weights_file.value = _FROM_FILE, source
+        if found.sha256 != report.get("weights_sha256", found.sha256):
+            return [
+                f"The weights {source} have changed since then, and so will the result."
+            ]
+        return []

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from napari_mpi.io.files import ImageData, can_read, read_image, read_stack
+from napari_mpi.io.image_data import UNIT_NAMES
+from napari_mpi.io.record import split_record
 
 __all__ = ["get_reader"]
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
 
-# Units that napari's pint registry knows by these symbols.
-_LENGTHS = ("pixel", "pm", "Å", "nm", "µm", "mm", "cm", "m", "inch")
-_TIMES = ("ns", "µs", "ms", "s", "min", "h", "d")
 # As napari colours channels itself.
 _TWO_COLORMAPS = ("magenta", "green")
 _COLORMAPS = ("cyan", "yellow", "magenta", "red", "green", "blue")
@@ -51,14 +50,18 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     n_dims = image.data.ndim - image.rgb  # colour samples are no axis to napari
     channel = -1 if image.rgb else image.axes.find("C")
     kept = [axis for axis in range(n_dims) if axis != channel]
+    description, record = split_record(image.description)
+    metadata: dict[str, Any] = {"axes": image.axes, "description": description}
+    if record is not None:
+        metadata["napari_mpi"] = record
     layer: dict[str, Any] = {
         "scale": [image.scale[axis] for axis in kept],
         "units": [
-            image.units[axis] if image.units[axis] in _LENGTHS + _TIMES else "pixel"
+            image.units[axis] if image.units[axis] in UNIT_NAMES else "pixel"
             for axis in kept
         ],
         "axis_labels": [image.axes[axis].lower() for axis in kept],
-        "metadata": {"axes": image.axes, "description": image.description},
+        "metadata": metadata,
         "name": image.name,
         "rgb": image.rgb,
     }
@@ -67,19 +70,18 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     channels = np.moveaxis(image.data, channel, 0)
     if len(channels) == 1:
         return [(channels[0], layer, "image")]
+    names = image.channel_names or [f"channel {n + 1}" for n in range(len(channels))]
     colormaps = cycle(_TWO_COLORMAPS if len(channels) == 2 else _COLORMAPS)
     return [
         (
             data,
             layer
             | {
-                "name": f"{image.name} channel {number}",
+                "name": f"{image.name} {name}",
                 "colormap": colormap,
                 "blending": "additive",
             },
             "image",
         )
-        for number, (data, colormap) in enumerate(
-            zip(channels, colormaps, strict=False), 1
-        )
+        for data, name, colormap in zip(channels, names, colormaps, strict=False)
     ]

@@ -1,4 +1,4 @@
-"""Buttons that copy lines which repeat a run."""
+"""Buttons that repeat a run: its settings in the form, or lines to copy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ __all__ = ["ReplayButtons"]
 
 
 class ReplayButtons(Container):  # type: ignore[misc]
-    """Copy the run that `offer` was told of, as Python or as a command."""
+    """Use the settings of the run that `offer` was told of, or copy it."""
 
     def __init__(self) -> None:
-        super().__init__(layout="horizontal", labels=False)
+        super().__init__(labels=False)
         self.margins = (0, 0, 0, 0)
         self._report: dict[str, Any] | None = None
+        self.use_button = PushButton(
+            text="Use these settings",
+            enabled=False,
+            tooltip="Fill the form with the settings of the last run, or of the one "
+            "that made the chosen image.",
+        )
         self.python_button = PushButton(
             text="Copy as Python",
             enabled=False,
@@ -32,14 +38,21 @@ class ReplayButtons(Container):  # type: ignore[misc]
             tooltip="Copy a command that repeats the last run, or the one that made "
             "the chosen image.",
         )
-        self.extend([self.python_button, self.command_button])
+        copying = Container(
+            widgets=[self.python_button, self.command_button],
+            layout="horizontal",
+            labels=False,
+        )
+        copying.margins = (0, 0, 0, 0)
+        self.extend([self.use_button, copying])
         self.python_button.clicked.connect(self.copy_as_python)
         self.command_button.clicked.connect(self.copy_as_command)
 
     def offer(self, report: dict[str, Any] | None) -> None:
         """Offer the run that this report tells of."""
         self._report = report
-        self.python_button.enabled = self.command_button.enabled = report is not None
+        for button in (self.use_button, self.python_button, self.command_button):
+            button.enabled = report is not None
 
     def copy_as_python(self) -> None:
         """Put lines that repeat the run on the clipboard."""

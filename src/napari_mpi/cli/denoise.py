@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,8 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     denoise.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT",
-        help="folder for the results, or the name of the one result (.tif, .ome.tif)",
+        help="folder for the results, or the name of the one result (.ome.tif, .tif, "
+        ".ome.zarr)",
     )  # fmt: skip
     add_fill_options(denoise)
     denoise.add_argument(
@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 def _denoise(args: argparse.Namespace) -> int:
     from napari_mpi.config import fill_config
     from napari_mpi.engine.devices import resolve_device
-    from napari_mpi.io.files import read_image
+    from napari_mpi.io.files import read_image, require_writable
     from napari_mpi.pipeline.api import iter_denoise
     from napari_mpi.weights.loading import load_weights
 
@@ -62,7 +62,7 @@ def _denoise(args: argparse.Namespace) -> int:
     for source, target in targets.items():
         try:
             image = read_image(source)
-            _require_fitting(target, image)
+            require_writable(target, image)  # before the work, not after it
             run = iter_denoise(image.data, rgb=image.rgb, **options)
             if args.forecast:
                 print(f"{source}: {run.forecast()}")
@@ -92,7 +92,7 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     from napari_mpi.io.files import stem_of
 
     sources = list(dict.fromkeys(inputs))
-    if output.suffix.lower() in (".tif", ".tiff"):
+    if output.suffix.lower() in (".tif", ".tiff", ".zarr"):
         if len(sources) > 1:
             raise ValueError(
                 f"{output} is one file, but there are {len(sources)} inputs: give a "
@@ -105,7 +105,7 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     output.mkdir(parents=True, exist_ok=True)
     targets: dict[Path, Path] = {}
     for source in sources:
-        stem = source.resolve().name if source.is_dir() else stem_of(source)
+        stem = stem_of(source.resolve() if source.is_dir() else source)
         target = output / f"{stem}_denoised.ome.tif"
         clash = [old for old, taken in targets.items() if taken == target]
         if clash:
@@ -117,26 +117,17 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     return targets
 
 
-def _require_fitting(target: Path, image: ImageData) -> None:
-    """Refuse an output format before the work, not after it."""
-    from napari_mpi.io.files import can_hold_ome
-
-    if ".ome." in target.name.lower() and not can_hold_ome(image.data.dtype):
-        raise ValueError(
-            f"OME-TIFF cannot hold {image.data.dtype} pixels: name a .tif file as the "
-            "output."
-        )
-
-
 def _write_result(
     target: Path, image: ImageData, result: Denoised, with_noise_map: bool
 ) -> None:
     from dataclasses import replace
 
     from napari_mpi.io.files import stem_of, write_image
+    from napari_mpi.io.record import join_record, split_record
 
-    record = json.dumps({"napari_mpi": result.report}, ensure_ascii=False)
-    description = f"{image.description}\n{record}".strip()
+    # Of a result that is denoised again, the first run's record is of no use.
+    text, _ = split_record(image.description)
+    description = join_record(text, result.report)
     if with_noise_map:
         stem = stem_of(target)
         ending = target.name.removeprefix(stem)

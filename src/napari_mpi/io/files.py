@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from napari_mpi.io.image_data import (
     PICTURE_SUFFIXES,
     SUFFIXES,
     TIFF_SUFFIXES,
+    ZARR_SUFFIX,
     FileError,
     ImageData,
     stem_of,
@@ -30,15 +32,24 @@ from napari_mpi.io.tiff import (
     write_ome,
     write_plain,
 )
+from napari_mpi.io.zarr_reader import is_zarr, looks_like_image, read_zarr
+from napari_mpi.io.zarr_writer import (
+    require_room,
+    require_storable,
+    take_place,
+    write_zarr,
+)
 
 __all__ = [
     "FileError",
     "ImageData",
     "can_hold_ome",
     "can_read",
+    "is_zarr",
     "list_images",
     "read_image",
     "read_stack",
+    "require_writable",
     "stem_of",
     "write_image",
 ]
@@ -66,16 +77,17 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageData:
-    """Read a TIFF, OME-TIFF, ImageJ, PNG, JPEG or MRC file, or a folder as a stack.
+    """Read a TIFF, OME-TIFF, ImageJ, PNG, JPEG, MRC or OME-Zarr image, or a folder.
 
     Of a file with several series the first is read, with a warning. A large TIFF is
-    mapped into memory, and its pixels are read when they are asked for.
+    mapped into memory, and a large OME-Zarr is a dask array: its pixels are read when
+    they are asked for.
 
     Parameters
     ----------
     path : path
-        A file, or a folder whose images all have one shape and type; they become
-        one stack in natural order of their names, with a leading T axis.
+        A file, a Zarr store, or a folder whose images all have one shape and type;
+        they become one stack in natural order of their names, with a leading T axis.
 
     Raises
     ------
@@ -85,15 +97,17 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
         If the file is damaged or no image.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not _is_store(path):
         return _read_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     suffix = path.suffix.lower()
+    if _is_store(path):
+        return _native(_guarded(read_zarr, path))
     if suffix not in SUFFIXES:
         raise FileError(
             f"{path}: cannot read the format {suffix or 'without an ending'!r}; "
-            f"expected one of {', '.join(SUFFIXES)}."
+            f"expected one of {', '.join((*SUFFIXES, ZARR_SUFFIX))}."
         )
     if path.stat().st_size == 0:
         raise FileError(
@@ -106,8 +120,14 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
         image = _guarded(read_mrc, path)
     else:
         image = _guarded(_read_picture, path)
-    if isinstance(image.data, np.memmap):
-        return image
+    return image if isinstance(image.data, np.memmap) else _native(image)
+
+
+def _is_store(path: Path) -> bool:
+    return path.suffix.lower() == ZARR_SUFFIX or (path.is_dir() and is_zarr(path))
+
+
+def _native(image: ImageData) -> ImageData:
     # Few libraries compute with the other byte order, PyTorch does not.
     native = image.data.dtype.newbyteorder("=")
     return replace(image, data=image.data.astype(native, copy=False))
@@ -160,6 +180,8 @@ def can_read(path: str | os.PathLike[str]) -> bool:
     path = Path(path)
     try:
         if path.is_dir():
+            if _is_store(path):
+                return looks_like_image(path)
             images = list_images(path)
             return bool(images) and can_read(images[0])
         suffix = path.suffix.lower()
@@ -175,13 +197,13 @@ def can_read(path: str | os.PathLike[str]) -> bool:
 
 
 def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
-    """Write an image; the file appears under its name only when it is complete.
+    """Write an image; it appears under its name only when it is complete.
 
     Parameters
     ----------
     path : path
         ``*.ome.tif`` gives OME-TIFF; ``*.tif`` an ImageJ hyperstack where ImageJ
-        knows the pixel type, else a plain TIFF.
+        knows the pixel type, else a plain TIFF; ``*.zarr`` a folder with OME-Zarr 0.5.
     image : ImageData
         What to write.
 
@@ -194,15 +216,16 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
     """
     path = Path(path)
     name = path.name.lower()
-    if not name.endswith(TIFF_SUFFIXES):
-        raise FileError(
-            f"{path}: can write TIFF only, name the file .ome.tif or .tif instead."
-        )
+    require_writable(path, image)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
     # tifffile decides on OME by its own argument, so the partial name is free.
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if name.endswith(ZARR_SUFFIX):
+            write_zarr(partial, image)
+            take_place(partial, path)
+            return
         if name.endswith((".ome.tif", ".ome.tiff")):
             write_ome(partial, image)
         elif can_hold_imagej(image):
@@ -215,7 +238,42 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
             f"Not allowed to write {path} ({error.strerror}): choose another folder."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:
+    """Raise an error if the format that a name stands for cannot hold an image.
+
+    Parameters
+    ----------
+    path : path
+        Where `write_image` is to write; it may be asked before there are pixels.
+    image : ImageData
+        An image of the same axes and pixel type.
+
+    Raises
+    ------
+    FileError
+        If the format cannot hold it, or a package is missing.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    if name.endswith(ZARR_SUFFIX):
+        require_room(path)
+        require_storable(image)
+    elif not name.endswith(TIFF_SUFFIXES):
+        raise FileError(
+            f"{path}: can write TIFF and OME-Zarr only, name it .ome.tif or .tif or "
+            ".ome.zarr instead."
+        )
+    elif ".ome." in name and not can_hold_ome(image.data.dtype):
+        raise FileError(
+            f"OME-TIFF cannot hold {image.data.dtype} pixels: name a .tif file as the "
+            "output, or convert them to float32."
+        )
 
 
 def _guarded(reader: Callable[[Path], ImageData], path: Path) -> ImageData:

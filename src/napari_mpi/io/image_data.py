@@ -11,12 +11,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FileError", "ImageData", "stem_of", "truncated", "without_calibration"]
+__all__ = [
+    "LENGTH_NAMES",
+    "TIME_NAMES",
+    "UNIT_NAMES",
+    "ZARR_SUFFIX",
+    "FileError",
+    "ImageData",
+    "stem_of",
+    "truncated",
+    "without_calibration",
+]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 MRC_SUFFIXES = (".mrc", ".mrcs", ".rec", ".st")
 SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + MRC_SUFFIXES
+ZARR_SUFFIX = ".zarr"
+"""The ending of folders that hold one image."""
+
+LENGTH_NAMES = {
+    "pm": "picometer",
+    "Å": "angstrom",
+    "nm": "nanometer",
+    "µm": "micrometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+    "inch": "inch",
+}
+TIME_NAMES = {
+    "ns": "nanosecond",
+    "µs": "microsecond",
+    "ms": "millisecond",
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+}
+UNIT_NAMES = LENGTH_NAMES | TIME_NAMES
+"""The units of lengths and times in full, as OME-Zarr and napari spell them."""
 
 
 class FileError(ValueError):
@@ -29,7 +63,7 @@ class ImageData:
 
     Attributes
     ----------
-    data : ndarray
+    data : ndarray or dask array
         Pixels, ending in YX, or in YX and RGB(A).
     axes : str
         One letter for each axis: T, Z, C, Y, X; S for RGB samples; others as found.
@@ -41,14 +75,17 @@ class ImageData:
         The file's name without its endings.
     description : str
         Free text that travels in the file.
+    channel_names : tuple of str
+        A name for each channel, or none at all.
     """
 
-    data: NDArray[Any]
+    data: Any
     axes: str
     scale: tuple[float, ...]
     units: tuple[str, ...]
     name: str = "image"
     description: str = ""
+    channel_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_dims = self.data.ndim
@@ -67,10 +104,10 @@ class ImageData:
 
 
 def stem_of(path: str | os.PathLike[str]) -> str:
-    """Return a file's name without its endings, ``.ome.tif`` being one."""
+    """Return a name without its endings, ``.ome.tif`` and ``.ome.zarr`` being one."""
     name = Path(path).name
     match = re.fullmatch(r"(.+?)(\.ome)?\.(\w+)", name, re.IGNORECASE)
-    if match and "." + match[3].lower() in SUFFIXES:
+    if match and "." + match[3].lower() in (*SUFFIXES, ZARR_SUFFIX):
         return match[1]
     return name
 

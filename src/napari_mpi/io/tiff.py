@@ -270,11 +270,6 @@ def can_hold_ome(dtype: np.dtype[Any]) -> bool:
 
 def write_ome(path: Path, image: ImageData) -> None:
     """Write an OME-TIFF file."""
-    if not can_hold_ome(image.data.dtype):
-        raise FileError(
-            f"OME-TIFF cannot hold {image.data.dtype} pixels: write a .tif, or convert "
-            "to float32."
-        )
     axes = _known_axes(image)
     metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
     if image.description:
@@ -283,7 +278,7 @@ def write_ome(path: Path, image: ImageData) -> None:
         name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
         if unit in (_OME_TIMES if axis == "T" else _OME_LENGTHS) and axis in "TZYX":
             metadata |= {name: step, f"{name}Unit": "in" if unit == "inch" else unit}
-    tifffile.imwrite(
+    _save(
         path,
         image.data,
         ome=True,
@@ -327,7 +322,7 @@ def write_imagej(path: Path, image: ImageData) -> None:
         metadata["Info"] = _storable(image.description)
     order = [axis for axis in "TZCYXS" if axis in axes]
     data = image.data.transpose([axes.index(axis) for axis in order])
-    tifffile.imwrite(
+    _save(
         path,
         data,
         imagej=True,
@@ -339,7 +334,7 @@ def write_imagej(path: Path, image: ImageData) -> None:
 
 def write_plain(path: Path, image: ImageData) -> None:
     """Write what neither ImageJ nor OME knows, with a description of our own."""
-    tifffile.imwrite(
+    _save(
         path,
         image.data,
         photometric="rgb" if image.rgb else "minisblack",
@@ -350,6 +345,16 @@ def write_plain(path: Path, image: ImageData) -> None:
             "description": image.description,
         },
     )
+
+
+def _save(path: Path, data: Any, **options: Any) -> None:
+    """Write pixels, those of a lazy array plane by plane."""
+    if not isinstance(data, np.ndarray):
+        options |= {"shape": data.shape, "dtype": data.dtype}
+        n_dims = 3 if options["photometric"] == "rgb" else 2
+        source, leading = data, data.shape[: data.ndim - n_dims]
+        data = (np.asarray(source[index]) for index in np.ndindex(leading))
+    tifffile.imwrite(path, data, **options)
 
 
 def _storable(text: str) -> str:

@@ -1,0 +1,80 @@
+"""The npe2 writer: an image layer becomes a file with scale, units, axes and record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari_mpi.io.files import ImageData, write_image
+from napari_mpi.io.image_data import UNIT_NAMES
+from napari_mpi.io.record import join_record
+
+__all__ = ["write_layer"]
+
+_SYMBOLS = {name: symbol for symbol, name in UNIT_NAMES.items()}
+_NAMES = {"time": "T", "channel": "C", "depth": "Z"}
+# Not C: a reader would take it for channels.
+_FREE = "TZIJKLMNQ"
+
+
+def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
+    """Save an image layer.
+
+    Parameters
+    ----------
+    path : str
+        ``*.ome.tif``, ``*.ome.tiff`` or ``*.ome.zarr``; it appears when it is complete.
+    data : array_like
+        The layer's pixels; of several resolutions the first is saved.
+    options : dict
+        The layer's name, scale, units, axis labels and metadata.
+
+    Returns
+    -------
+    list of str
+        What was written.
+
+    Raises
+    ------
+    FileError
+        If the format cannot hold the layer.
+    OSError
+        If the folder is missing or cannot be written to.
+    """
+    if options.get("multiscale"):
+        data = data[0]
+    rgb = bool(options.get("rgb"))
+    n_dims = data.ndim - rgb
+    letters = _letters(options.get("axis_labels") or [""] * n_dims)
+    order = [letters.index(letter) for letter in _yx_last(letters)]
+    scale = [abs(float(step)) for step in options.get("scale", [1.0] * n_dims)]
+    units = [str(unit) for unit in options.get("units") or ["pixel"] * n_dims]
+    metadata = options.get("metadata") or {}
+    image = ImageData(
+        data.transpose([*order, n_dims] if rgb else order),
+        _yx_last(letters) + "S" * rgb,
+        (*(scale[axis] for axis in order), *[1.0] * rgb),
+        (*(_SYMBOLS.get(units[axis], "pixel") for axis in order), *["pixel"] * rgb),
+        str(options.get("name", "image")),
+        join_record(str(metadata.get("description", "")), metadata.get("napari_mpi")),
+    )
+    write_image(path, image)
+    return [path]
+
+
+def _letters(labels: Sequence[str]) -> str:
+    """Return a letter for each axis, as its label says or else as its place does."""
+    named = [_NAMES.get(label.lower(), label.upper()) for label in labels]
+    # Labels of other words or none are napari's own, and Y and X come last.
+    known = [letter if letter in tuple("TZCYX") else "" for letter in named]
+    if known.count("Y") != 1 or known.count("X") != 1:
+        known = [*(letter.strip("YX") for letter in known[:-2]), "Y", "X"]
+    free = (letter for letter in _FREE if letter not in known)
+    letters = ""
+    for letter in known:
+        letters += letter if letter and letter not in letters else next(free)
+    return letters
+
+
+def _yx_last(letters: str) -> str:
+    return "".join(letter for letter in letters if letter not in "YX") + "YX"

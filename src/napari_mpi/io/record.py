@@ -1,0 +1,99 @@
+"""The record of a run, as it travels in a file beside the description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from napari_mpi.config import NOISE_KINDS, PRESETS, FillConfig
+
+__all__ = ["join_record", "split_record", "valid_record"]
+
+_KEY = "napari_mpi"
+_SETTINGS = {field.name for field in fields(FillConfig)}
+
+
+def join_record(description: str, record: Mapping[str, Any] | None) -> str:
+    r"""Return a description whose last line is the record of a run.
+
+    Parameters
+    ----------
+    description : str
+        Free text.
+    record : mapping, optional
+        `Denoised.report`.
+
+    Examples
+    --------
+    >>> join_record("HeLa", {"seed": 3})
+    'HeLa\n{"napari_mpi": {"seed": 3}}'
+    """
+    if record is None:
+        return description
+    # Settings may be numbers of NumPy's.
+    line = json.dumps({_KEY: record}, ensure_ascii=False, default=np.generic.item)
+    return f"{description}\n{line}".strip()
+
+
+def split_record(description: str) -> tuple[str, dict[str, Any] | None]:
+    """Undo `join_record`.
+
+    Returns
+    -------
+    description : str
+        The text without records; of several, the last one counts.
+    record : dict or None
+        The record, if there is one that `valid_record` accepts.
+    """
+    text, record = [], None
+    for line in description.splitlines():
+        if not line.startswith(f'{{"{_KEY}"'):
+            text.append(line)
+            continue
+        try:
+            record = json.loads(line)[_KEY]
+        except ValueError:
+            text.append(line)
+    return "\n".join(text), valid_record(record)
+
+
+def valid_record(record: Any) -> dict[str, Any] | None:
+    """Return the record if a run can be repeated from it, or else None.
+
+    A file may come from anywhere, and its record becomes lines of Python that a user
+    runs: nothing may stand in it but names and values of settings.
+
+    Parameters
+    ----------
+    record : object
+        What stood in the file.
+    """
+    if not isinstance(record, dict):
+        return None
+    valid = (
+        record.get("preset") in (*PRESETS, "custom")
+        and record.get("noise") in (None, *NOISE_KINDS)
+        and _are_settings(record.get("settings"))
+        and _are_settings(record.get("config"))
+        and isinstance(record.get("weights"), str)
+        and isinstance(record.get("weights_source", ""), str)
+        and isinstance(record.get("device"), str)
+        and type(record.get("seed")) is int
+        and isinstance(record.get("rgb"), bool)
+    )
+    return record if valid else None
+
+
+def _are_settings(found: Any) -> bool:
+    return (
+        isinstance(found, dict)
+        and found.keys() <= _SETTINGS
+        and all(
+            value is None or isinstance(value, (str, int, float))
+            for value in found.values()
+        )
+    )

@@ -1,0 +1,118 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from napari_mpi import FillConfig, denoise
+from napari_mpi._napari.denoise_dock import DenoiseWidget
+from napari_mpi._napari.form import DenoiseForm
+from napari_mpi.weights.loading import BUNDLED
+
+TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
+
+
+@pytest.fixture
+def form(qtbot):
+    form = DenoiseForm()
+    qtbot.addWidget(form.native)
+    return form
+
+
+def report_of(noisy, **options):
+    return denoise(noisy, **{"n_iter": 1, "n_passes": 2} | options).report
+
+
+def test_a_run_from_the_settings_of_another_gives_the_same_bits(
+    make_napari_viewer, noisy, qtbot
+):
+    viewer = make_napari_viewer()
+    layer = viewer.add_image(noisy, name="cells")
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    assert not widget.replay.use_button.enabled
+    result = denoise(
+        noisy, preset="fast", noise="independent", n_iter=3, n_passes=2, seed=11,
+        learning_rate=1e-3, mask_ratio=0.123456,
+    )  # fmt: skip
+    earlier = viewer.add_image(
+        result.image, name="earlier", metadata={"napari_mpi": result.report}
+    )
+    widget.form.preset.value = "paper"
+    widget.form.seed.value = 3
+    widget.form.image.value = earlier
+    widget.replay.use_button.clicked.emit(True)
+    assert widget.form.preset.value == "fast"
+    assert widget.form.noise.value == "independent"
+    assert (widget.form.seed.value, widget.form.n_iter.value) == (11, 3)
+    assert widget.form.device.value == "cpu"
+    assert "learning_rate 0.001" in widget.status.value
+    widget.form.image.value = layer
+    widget.run()
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    again = viewer.layers["cells denoised"]
+    assert np.array_equal(again.data, result.image)
+    assert again.metadata["napari_mpi"]["config"] == result.report["config"]
+
+
+def test_what_was_asked_for_counts_even_where_the_preset_stands_for_it(form, noisy):
+    n_iter = form.n_iter.value
+    report = report_of(noisy) | {"settings": {"n_iter": n_iter}}
+    assert form.use(report) == []
+    assert form.options()["n_iter"] == n_iter
+    form.use(report | {"settings": {}})
+    assert "n_iter" not in form.options()
+
+
+def test_settings_without_a_field_last_until_another_choice(form, noisy):
+    form.use(report_of(noisy, own_pixel=False, scaling="none"))
+    assert form.options()["own_pixel"] is False
+    assert form.options()["scaling"] == "none"
+    form.scaling.value = "range"
+    assert form.options()["scaling"] == "range"
+    form.preset.value = "paper"
+    assert "own_pixel" not in form.options()
+
+
+def test_what_the_user_changes_afterwards_counts(form, noisy):
+    form.use(report_of(noisy, mask_ratio=0.123456))
+    assert form.options()["mask_ratio"] == 0.123456
+    form.mask_ratio.value = 0.4
+    form.n_iter.value = 9
+    assert form.options()["mask_ratio"] == pytest.approx(0.4)
+    assert form.options()["n_iter"] == 9
+
+
+def test_weights_from_a_file_are_found_again_or_said_to_be_missing(
+    form, noisy, tmp_path
+):
+    own = tmp_path / "lab.safetensors"
+    shutil.copy(BUNDLED["universal"], own)
+    report = report_of(noisy, weights=own)
+    assert form.use(report) == []
+    assert form.options()["weights"] == own
+    (said,) = form.use(report | {"weights_sha256": "0"})
+    assert "have changed since then" in said
+    own.unlink()
+    form.weights.value = "universal"
+    (said,) = form.use(report)
+    assert "lab.safetensors, are not on this computer" in said
+    assert form.options()["weights"] == "universal"
+
+
+def test_imported_weights_are_chosen_by_their_name(form, noisy, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_MPI_WEIGHTS", str(tmp_path))
+    shutil.copy(BUNDLED["universal"], tmp_path / "lab.safetensors")
+    assert form.use(report_of(noisy, weights="lab")) == []
+    assert form.options()["weights"] == "lab"
+
+
+def test_what_cannot_be_had_here_is_said(form, noisy):
+    report = report_of(noisy)
+    (said,) = form.use(report | {"device": "mps:0"})
+    assert "was computed on mps, which is not here" in said
+    assert form.options()["device"] == "auto"
+    (said,) = form.use(report | {"seed": 2**40})
+    assert "larger than this form can hold" in said
+    custom = denoise(noisy, preset=FillConfig(n_iter=1)).report
+    (said,) = form.use(custom)
+    assert "Copy as Python" in said
