@@ -181,16 +181,26 @@ def test_info_names_versions_devices_and_weights(capsys):
     assert "universal: 1 channel" in text
 
 
-def test_pretrain_makes_weights_that_denoise_takes(image_file, tmp_path, rng):
+def test_pretrain_makes_weights_that_denoise_takes(image_file, tmp_path, rng, capsys):
     folder, weights = tmp_path / "clean", tmp_path / "lab.safetensors"
     folder.mkdir()
     tifffile.imwrite(folder / "a.tif", rng.integers(0, 999, (2, 70, 80)).astype("u2"))
     command = ["pretrain", str(folder), "-o", str(weights), "--init", "bundled"]
     assert main([*command, "--steps", "2", "--batch-size", "2"]) == 0
+    assert "not compared with any other weights" in capsys.readouterr().err
     for suffix in (".safetensors", ".csv", ".png"):
         assert weights.with_suffix(suffix).stat().st_size > 0
     command = ["denoise", str(image_file), "-o", str(tmp_path), "--n-iter", "1"]
     assert main([*command, "--weights", str(weights)]) == 0
+
+
+def test_pretrain_says_how_the_weights_do_on_held_out_images(tmp_path, rng, capsys):
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", rng.integers(0, 999, (64, 128)).astype("u2"))
+    command = ["pretrain", str(folder), "-o", str(tmp_path / "lab.safetensors")]
+    assert main([*command, "--steps", "1", "--batch-size", "1"]) == 0
+    assert "Not better than universal: keep those" in capsys.readouterr().err
 
 
 def test_pretrain_names_what_is_wrong_with_a_folder(tmp_path, capsys):

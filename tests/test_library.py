@@ -13,9 +13,13 @@ from napari_mpi.engine.network import Hourglass
 from napari_mpi.weights import library as weights_library
 from napari_mpi.weights.library import (
     ONLINE,
+    DownloadCancelledError,
+    delete_weights,
     download_weights,
+    files_of_weights,
     import_weights,
     installed_weights,
+    weights_facts,
 )
 from napari_mpi.weights.loading import BUNDLED, WeightsError, load_weights, save_weights
 
@@ -111,12 +115,14 @@ def test_the_authors_files_are_pinned():
     for online in ONLINE.values():
         assert online.url.startswith("https://")
         assert len(online.sha256) == 64
+        assert online.size > 3_000_000
 
 
 def test_the_authors_files_in_the_shared_data_have_these_hashes(shared_data):
     for online in ONLINE.values():
         path = shared_data / "weights" / online.url.rsplit("/", 1)[-1]
         assert hashlib.sha256(path.read_bytes()).hexdigest() == online.sha256
+        assert path.stat().st_size == online.size
 
 
 @pytest.fixture
@@ -159,6 +165,76 @@ def test_a_name_cannot_lead_out_of_the_folder(folder, lab_file):
         load_weights("../our-lab")
 
 
+def test_a_download_tells_how_far_it_is(server):
+    told = []
+    download_weights("lab", lambda done, total: told.append((done, total)))
+    assert len(told) > 2
+    assert all(total == len(CONTENT) for _, total in told)
+    assert told[-1] == (len(CONTENT), len(CONTENT))
+
+
+def test_a_download_can_be_cancelled_and_leaves_nothing(server, folder):
+    def cancel(done, total):
+        raise DownloadCancelledError
+
+    with pytest.raises(DownloadCancelledError):
+        download_weights("lab", cancel)
+    assert list(folder.iterdir()) == []
+
+
+def test_deleting_takes_along_what_the_training_left(lab_file, folder):
+    import_weights(lab_file)
+    for suffix in (".ckpt", ".csv", ".png"):
+        (folder / "our-lab").with_suffix(suffix).touch()
+    (folder / "our-lab-2.csv").touch()
+    assert len(files_of_weights("our-lab")) == 4
+    assert len(delete_weights("our-lab")) == 4
+    assert [path.name for path in folder.iterdir()] == ["our-lab-2.csv"]
+    assert installed_weights() == {}
+
+
+def test_bundled_and_unknown_weights_are_not_deleted():
+    with pytest.raises(ValueError, match="part of napari-mpi"):
+        delete_weights("universal")
+    assert BUNDLED["universal"].is_file()
+    with pytest.raises(ValueError, match="none is installed"):
+        delete_weights("../universal")
+
+
+def test_the_facts_tell_where_weights_came_from(server, lab_file, folder):
+    bundled, online = weights_facts()
+    assert (bundled.name, bundled.place) == ("universal", "bundled")
+    assert bundled.licence == "BSD-3-Clause"
+    assert bundled.steps > 1000
+    assert (online.name, online.place, online.path) == ("lab", "online", None)
+    assert "127.0.0.1" in online.origin
+
+    download_weights("lab")
+    import_weights(lab_file)
+    held_out = {"compared_with": "universal", "gain_db": 0.5, "better": True}
+    card = {"config": {}, "initial_weights": None, "steps": 7, "held_out": held_out}
+    save_weights(folder / "trained.safetensors", Hourglass(), card)
+    (folder / "broken.pth").write_bytes(b"x")
+    by_name = {facts.name: facts for facts in weights_facts()}
+    assert by_name["lab"].place == "installed"
+    assert "127.0.0.1" in by_name["lab"].origin
+    assert by_name["our-lab"].origin == "a file that was imported"
+    trained = by_name["trained"]
+    assert trained.origin == "trained with napari-mpi, from nothing"
+    assert trained.verdict == "better than universal on held-out images (+0.50 dB)"
+    assert trained.steps == 7
+    assert "not opened" in by_name["broken"].origin
+
+
+@pytest.mark.parametrize("held_out", [None, 3, {}, {"gain_db": "much"}])
+def test_a_card_from_anywhere_cannot_break_the_list(held_out, folder):
+    folder.mkdir()
+    card = {"config": 1, "steps": "many", "held_out": held_out}
+    save_weights(folder / "odd.safetensors", Hourglass(), card)
+    odd = next(facts for facts in weights_facts() if facts.name == "odd")
+    assert (odd.steps, odd.verdict) == (None, "")
+
+
 def test_the_command_lists_downloads_imports_and_tells(server, lab_file, capsys):
     assert main(["weights", "list"]) == 0
     listed = capsys.readouterr().out
@@ -172,6 +248,10 @@ def test_the_command_lists_downloads_imports_and_tells(server, lab_file, capsys)
     listed = capsys.readouterr().out
     assert "online:" not in listed
     assert "our-lab" in listed
+    assert main(["weights", "delete", "our-lab"]) == 0
+    assert "our-lab.safetensors" in capsys.readouterr().out
+    assert main(["weights", "delete", "our-lab"]) == 1
+    assert "No weights named 'our-lab'" in capsys.readouterr().err
 
 
 def test_the_command_says_why_a_download_failed(server, capsys):

@@ -8,6 +8,8 @@ import torch
 from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.files import FileError
+from napari_mpi.io.image_data import without_calibration
+from napari_mpi.training import held_out
 from napari_mpi.training.pretrain import iter_pretrain, pretrain
 from napari_mpi.weights.loading import WeightsError, load_weights, save_weights
 
@@ -20,6 +22,12 @@ def write(folder, name, array):
     folder.mkdir(exist_ok=True)
     tifffile.imwrite(folder / name, array)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def few_held_out_crops(monkeypatch):
+    """Spare the tests the time that many crops take."""
+    monkeypatch.setattr(held_out, "_N_CROPS", 4)
 
 
 @pytest.fixture
@@ -64,8 +72,9 @@ def test_a_training_writes_weights_checkpoint_and_loss_curve(images, output):
 
 def test_the_card_says_how_the_weights_were_made(images, output):
     card = pretrain(images, output, settings(seed=4), device="cpu").card
+    # One of the two images is held out: they are too small to spare a strip.
     assert card["data"] == {
-        "folders": [{"images": 2, "planes": 3}],
+        "folders": [{"images": 1, "planes": 1}],
         "synthetic_share": 0.0,
     }
     assert (card["steps"], card["seed"], card["initial_weights"]) == (3, 4, None)
@@ -220,7 +229,7 @@ def test_a_folder_without_images_is_named(tmp_path, output):
 def test_a_small_image_is_named(images, output):
     write(images, "small.tif", np.zeros((64, 50), np.uint8))
     with pytest.raises(
-        FileError, match=r"1 of the files in .*images.*small\.tif: 64x50 .* 64x64"
+        FileError, match=r"1 of the images in .*images.*small\.tif: 64x50 .* 64x64"
     ):
         run(images, output, settings())
 
@@ -237,7 +246,7 @@ def test_all_unusable_images_are_named_at_once(images, output):
     (images / "empty.png").touch()
     with pytest.raises(FileError) as error:
         run(images, output, settings())
-    for part in ("3 of the files", "nan.tif", "complex.tif", "empty.png"):
+    for part in ("3 of the images", "nan.tif", "complex.tif", "empty.png"):
         assert part in str(error.value)
 
 
@@ -285,8 +294,142 @@ def test_a_checkpoint_of_another_network_is_refused(images, output, tmp_path):
     save_weights(tmp_path / "start.safetensors", Hourglass(3, 1))
     start = tmp_path / "start.safetensors"
     run(images, output, settings(steps=1), init=start)
-    with pytest.raises(WeightsError, match="no checkpoint of this training"):
+    with pytest.raises(WeightsError, match=r"initial_weights was \w+…, now None"):
         run(images, output, settings(), resume=output.with_suffix(".ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"batch_size": 1}, "batch_size was 2, now 1"),
+        ({"seed": 5}, "seed was 0, now 5"),
+        ({"noise_share": 0.1}, "noise_share was 0.8, now 0.1"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_refused_and_they_are_named(
+    images, output, change, difference
+):
+    steps = iter_pretrain(images, output, settings(), device="cpu")
+    next(steps)
+    steps.close()
+    checkpoint = output.with_suffix(".ckpt")
+    before = checkpoint.read_bytes()
+    with pytest.raises(WeightsError, match=f"other settings: {difference}. Give"):
+        run(images, output, settings(**change), resume=checkpoint)
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_checkpoint_of_other_images_is_refused(images, output, rng):
+    steps = iter_pretrain(images, output, settings(), device="cpu")
+    next(steps)
+    steps.close()
+    write(images, "c.tif", rng.integers(0, 4000, (70, 80), np.uint16))
+    with pytest.raises(WeightsError, match="the images are not the same"):
+        run(images, output, settings(), resume=output.with_suffix(".ckpt"))
+
+
+def test_a_training_can_go_on_with_a_larger_budget_and_says_so(images, output):
+    run(images, output, settings(steps=1))
+    checkpoint = output.with_suffix(".ckpt")
+    with pytest.warns(UserWarning, match="another budget.* steps was 1, now 2"):
+        steps = run(images, output, settings(steps=2), resume=checkpoint)
+    assert [step.step for step in steps] == [2]
+
+
+@pytest.fixture
+def opened(rng):
+    """Two images that are open already, one of them colour."""
+    gray = rng.integers(0, 4000, (2, 70, 80), np.uint16)
+    colour = rng.integers(0, 255, (64, 70, 3), np.uint8)
+    return [
+        without_calibration(gray, "QYX", "stack"),
+        without_calibration(colour, "YXS", "slide"),
+    ]
+
+
+def test_open_images_can_be_trained_on_instead_of_a_folder(opened, output):
+    before = [image.data.copy() for image in opened]
+    weights = pretrain([], output, settings(), device="cpu", images=opened)
+    assert weights.card["held_out"]["images"] == "1 whole image"
+    for image, data in zip(opened, before, strict=True):
+        assert np.array_equal(image.data, data)
+
+
+def test_unfit_open_images_are_named(opened, output, rng):
+    small = without_calibration(rng.random((20, 70)), "YX", "thumbnail")
+    with pytest.raises(FileError, match=r"chosen images .* thumbnail: 20x70 is small"):
+        run([], output, settings(), images=[*opened, small])
+
+
+def test_the_card_says_how_the_weights_do_on_held_out_images(images, output):
+    card = pretrain(images, output, settings(), init="bundled", device="cpu").card
+    verdict = card["held_out"]
+    assert verdict["images"] == "1 whole image"
+    assert verdict["compared_with"] == "universal"
+    gain = verdict["end_psnr"] - verdict["start_psnr"]
+    assert verdict["gain_db"] == pytest.approx(gain, abs=2e-3)
+
+
+def test_weights_from_nothing_have_to_beat_the_bundled_ones(images, output):
+    training = iter_pretrain(images, output, settings(steps=1), device="cpu")
+    assert list(training)
+    assert training.comparison.start == "universal"
+    assert not training.comparison.better
+    assert training.comparison.sentence.startswith("Not better than universal: keep")
+
+
+def test_what_cannot_spare_a_part_is_not_compared(tmp_path, rng, output):
+    folder = write(tmp_path / "one", "a.tif", rng.integers(0, 9, (64, 64), np.uint8))
+    training = iter_pretrain(folder, output, settings(steps=1), device="cpu")
+    assert list(training)
+    assert training.held_out == ""
+    assert training.preview() is None
+    assert training.comparison is None
+    assert load_weights(output).card["held_out"] is None
+
+
+def test_looking_at_the_preview_does_not_change_the_training(images, output):
+    run(images, output, settings())
+    undisturbed = load_weights(output).state
+    training = iter_pretrain(images, output, settings(), device="cpu")
+    previews = [training.preview() for _ in training]
+    assert same(load_weights(output).state, undisturbed)
+    first, last = previews[0], previews[-1]
+    assert np.array_equal(first.before, last.before)
+    assert not np.array_equal(first.now, last.now)
+    assert first.clean.shape == first.noisy.shape == first.now.shape
+
+
+def test_a_stopped_training_writes_what_it_has(images, output):
+    training = iter_pretrain(images, output, settings(steps=1000), device="cpu")
+    next(training)
+    training.stop()
+    assert list(training) == []
+    card = load_weights(output).card
+    assert (card["steps"], card["stopped_early"]) == (1, True)
+    assert card["held_out"] is not None
+
+
+def test_a_discarded_training_leaves_nothing(images, output):
+    config = settings(steps=10, checkpoint_every=1)
+    training = iter_pretrain(images, output, config, device="cpu")
+    next(training)
+    assert output.with_suffix(".ckpt").exists()
+    training.discard()
+    assert list(output.parent.iterdir()) == []
+
+
+def test_discarding_a_resumed_training_keeps_its_checkpoint(images, output):
+    training = iter_pretrain(images, output, settings(), device="cpu")
+    next(training)
+    training.close()
+    checkpoint = output.with_suffix(".ckpt")
+    training = iter_pretrain(
+        images, output, settings(), resume=checkpoint, device="cpu"
+    )
+    next(training)
+    training.discard()
+    assert checkpoint.exists()
 
 
 def test_an_rgb_network_starts_as_the_gray_one_it_comes_from(images, output):

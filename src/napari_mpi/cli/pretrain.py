@@ -89,5 +89,12 @@ def _pretrain(args: argparse.Namespace) -> int:
         steps.close()
         say(f"stopped. Carry on with the same command and --resume {checkpoint}")
         return EXIT_INTERRUPTED
+    if steps.comparison is not None:
+        say(steps.comparison.sentence)
+    else:
+        say(
+            "not compared with any other weights: the images are too small and too few "
+            "to hold a part out."
+        )
     print(args.output)
     return 0

@@ -13,7 +13,9 @@ __all__ = ["add_parser"]
 
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
-    weights = commands.add_parser("weights", help="list, download or import weights")
+    weights = commands.add_parser(
+        "weights", help="list, download, import or delete weights"
+    )
     actions = weights.add_subparsers(required=True, metavar="ACTION")
     actions.add_parser(
         "list", help="what is here, and what can be fetched"
@@ -24,6 +26,11 @@ def add_parser(commands: Any) -> None:
     importing = actions.add_parser("import", help="add a weights file of your own")
     importing.set_defaults(run=_weights_import)
     importing.add_argument("file", type=Path, metavar="FILE")
+    deleting = actions.add_parser(
+        "delete", help="delete weights from the weights folder"
+    )
+    deleting.set_defaults(run=_weights_delete)
+    deleting.add_argument("name", metavar="NAME")
     facts = actions.add_parser("info", help="show what is known of some weights")
     facts.set_defaults(run=_weights_info)
     facts.add_argument("name", nargs="?", default="universal", metavar="NAME|FILE")
@@ -58,6 +65,14 @@ def _weights_import(args: argparse.Namespace) -> int:
     from napari_mpi.weights.library import import_weights
 
     print(import_weights(args.file))
+    return 0
+
+
+def _weights_delete(args: argparse.Namespace) -> int:
+    from napari_mpi.weights.library import delete_weights
+
+    for path in delete_weights(args.name):
+        print(path)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["HELD_OUT", "mask_pairs", "masked_mse", "random_mask"]
+__all__ = ["HELD_OUT", "mask_pairs", "masked_mse", "one_mask_for_gray", "random_mask"]
 
 HELD_OUT = 0.02
 """Share of the pixels that are kept out of the training, to validate on."""
@@ -70,6 +70,22 @@ def mask_pairs(
         draw = _draw(shape, generator, mask_shape)
         for uniform in (draw, 1 - draw):
             yield (uniform >= mask_ratio).to(torch.float32).expand(shape)
+
+
+def one_mask_for_gray(mask: Tensor, target: Tensor) -> Tensor:
+    """Hide the same pixels in equal channels, which would give each other away.
+
+    Parameters
+    ----------
+    mask : Tensor
+        Shape (B, 1 or C, H, W).
+    target : Tensor
+        The images, shape (B, C, H, W).
+    """
+    if mask.shape[1] == 1:
+        return mask
+    gray = (target == target[:, :1]).flatten(1).all(dim=1)  # (B,)
+    return torch.where(gray[:, None, None, None], mask[:, :1], mask)
 
 
 def _draw(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PretrainConfig
-from napari_mpi.io.files import FileError, list_images, read_image
+from napari_mpi.io.files import FileError, ImageData, list_images, read_image
 from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
 
-__all__ = ["Crops", "Source", "load_corpus"]
+__all__ = ["Crops", "Source", "load_corpus", "with_channels"]
 
 PathLike = str | os.PathLike[str]
 
@@ -87,7 +88,7 @@ class Crops:
             source = folder[rng.integers(len(folder))]
             plane = source.planes[rng.integers(len(source.planes))]
             crop = source.scaling.apply(self._cut(rng, plane))
-        crop = _with_channels(crop, self._channels)
+        crop = with_channels(crop, self._channels)
         if rng.random() < 0.15:
             crop = 1 - crop
         # Dim images, as cameras deliver them, are part of what has to be filled.
@@ -121,7 +122,10 @@ class Crops:
 
 
 def load_corpus(
-    folders: PathLike | Sequence[PathLike], config: PretrainConfig, channels: int
+    folders: PathLike | Sequence[PathLike],
+    config: PretrainConfig,
+    channels: int,
+    images: Sequence[ImageData] = (),
 ) -> list[list[Source]]:
     """Read the images of some folders.
 
@@ -133,6 +137,8 @@ def load_corpus(
         The crop size, and whether there has to be a folder.
     channels : int
         Channels of the network; RGB becomes gray for a network of one channel.
+    images : sequence of ImageData
+        Images that are open already; together they count as one more folder.
 
     Returns
     -------
@@ -147,51 +153,85 @@ def load_corpus(
         If a folder has no readable image, or images are smaller than the crop.
     """
     paths = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
-    if not paths and config.synthetic_share < 1:
+    if not paths and not images and config.synthetic_share < 1:
         raise FileError("Give at least one folder of images to train on.")
-    return [_load_folder(Path(path), config.crop_size, channels) for path in paths]
+    corpus = [_load_folder(Path(path), config.crop_size, channels) for path in paths]
+    if images:
+        opened = ((image.name, partial(_in_memory, image)) for image in images)
+        corpus.append(_sources(opened, "the chosen images", config.crop_size, channels))
+    return corpus
 
 
 def _load_folder(folder: Path, crop_size: int, channels: int) -> list[Source]:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
+    files = ((path.name, partial(read_image, path)) for path in list_images(folder))
+    return _sources(files, str(folder), crop_size, channels)
+
+
+def _sources(
+    images: Iterable[tuple[str, Callable[[], ImageData]]],
+    place: str,
+    crop_size: int,
+    channels: int,
+) -> list[Source]:
+    """Read images one by one, and say of all that are unfit what is wrong."""
     sources, refused = [], []
     budget = _MAX_FOLDER_BYTES
-    for path in list_images(folder):
+    for name, read in images:
         if budget <= 0:
             warnings.warn(
-                f"{folder} holds more than {_MAX_FOLDER_BYTES / 2**30:.0f} GiB: the "
-                f"images from {path.name} on are left out.",
-                stacklevel=2,
+                f"{place}: these are more than {_MAX_FOLDER_BYTES / 2**30:.0f} GiB of "
+                f"images; those from {name} on are left out.",
+                stacklevel=3,
             )
             break
         try:
-            image = read_image(path)
+            image = read()
             planes = _as_planes(image.data, image.rgb, channels)
         except (FileError, OSError) as error:
-            refused.append(f"{path.name}: {error}")
+            refused.append(f"{name}: {error}")
             continue
         if min(planes.shape[-2:]) < crop_size:
             height, width = planes.shape[-2:]
             refused.append(
-                f"{path.name}: {height}x{width} is smaller than the crop of "
+                f"{name}: {height}x{width} is smaller than the crop of "
                 f"{crop_size}x{crop_size}"
             )
             continue
         if not np.isfinite(planes).all():
-            refused.append(f"{path.name}: contains NaN or infinite values")
+            refused.append(f"{name}: contains NaN or infinite values")
             continue
-        scaling = Scaling.fit(planes, "percentile")
-        sources.append(Source(path.name, planes, scaling))
+        sources.append(Source(name, planes, Scaling.fit(planes, "percentile")))
         budget -= planes.nbytes
     if refused:
         raise FileError(
-            f"{len(refused)} of the files in {folder} cannot be trained on. Remove or "
+            f"{len(refused)} of the images in {place} cannot be trained on. Remove or "
             "replace them: " + "; ".join(refused[:10]) + ("; …" * (len(refused) > 10))
         )
     if not sources:
-        raise FileError(f"{folder} holds no readable image.")
+        raise FileError(f"{place} holds no readable image.")
     return sources
+
+
+def _in_memory(image: ImageData) -> ImageData:
+    """Read a lazy image; of one that is too large, planes spread evenly over it."""
+    data = image.data
+    if isinstance(data, np.ndarray) and data.nbytes <= _MAX_FOLDER_BYTES:
+        return image
+    n_last = 3 if image.rgb else 2
+    leading, plane_shape = data.shape[:-n_last], data.shape[-n_last:]
+    n_planes = math.prod(leading)
+    plane_bytes = math.prod(plane_shape) * np.dtype(data.dtype).itemsize
+    n_kept = min(n_planes, max(1, _MAX_FOLDER_BYTES // plane_bytes))
+    chosen = np.linspace(0, n_planes - 1, n_kept).round().astype(int)
+    planes = np.stack(
+        [np.asarray(data[np.unravel_index(index, leading)]) for index in chosen]
+    )
+    axes = "Q" + image.axes[-n_last:]
+    return ImageData(
+        planes, axes, (1.0,) * planes.ndim, ("pixel",) * planes.ndim, image.name
+    )
 
 
 def _as_planes(data: NDArray[Any], rgb: bool, channels: int) -> NDArray[Any]:
@@ -207,5 +247,6 @@ def _as_planes(data: NDArray[Any], rgb: bool, channels: int) -> NDArray[Any]:
     return np.ascontiguousarray(color)
 
 
-def _with_channels(crop: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+def with_channels(crop: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Repeat a gray crop (1, H, W) for a network of several channels."""
     return crop if len(crop) == channels else np.repeat(crop[:1], channels, axis=0)

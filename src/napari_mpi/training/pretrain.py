@@ -6,16 +6,14 @@ a cosine schedule, masked mean squared error on random crops.
 
 from __future__ import annotations
 
-import copy
 import csv
 import math
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,18 +21,16 @@ from torch import Tensor
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.devices import prefers_bfloat16, resolve_device
-from napari_mpi.engine.masking import masked_mse, random_mask
+from napari_mpi.engine.masking import one_mask_for_gray, random_mask
 from napari_mpi.engine.network import Hourglass
-from napari_mpi.training.corpus import Crops, load_corpus
-from napari_mpi.weights.loading import (
-    Weights,
-    WeightsError,
-    load_weights,
-    read_tensors,
-    save_weights,
-)
+from napari_mpi.io.files import ImageData
+from napari_mpi.training.checkpoint import Checkpoint, settings_of
+from napari_mpi.training.corpus import Crops, Source, load_corpus
+from napari_mpi.training.gradients import Gradients
+from napari_mpi.training.held_out import Comparison, HeldOut, Preview, hold_out
+from napari_mpi.weights.loading import Weights, WeightsError, load_weights, save_weights
 
-__all__ = ["PretrainStep", "iter_pretrain", "pretrain"]
+__all__ = ["PretrainStep", "Training", "iter_pretrain", "pretrain"]
 
 PathLike = str | os.PathLike[str]
 
@@ -69,11 +65,17 @@ def pretrain(
     init: PathLike | Weights | None = None,
     resume: PathLike | None = None,
     device: str = "auto",
+    images: Sequence[ImageData] = (),
 ) -> Weights:
     """Train weights on clean images and write them to a file.
 
     Beside `output` appear a checkpoint (``.ckpt``) to resume from, and the loss curve
     as ``.csv`` and ``.png``.
+
+    A part of the images is held out and never trained on: the last tenth of them, or a
+    strip of each if they are fewer than five. On it the new weights are compared with
+    those they started from, or with the bundled ones; ``card["held_out"]`` tells
+    whether they are better.
 
     Parameters
     ----------
@@ -89,6 +91,8 @@ def pretrain(
         Checkpoint of an earlier run to carry on with.
     device : str
         "auto", "cpu", "cuda" or "mps".
+    images : sequence of ImageData
+        Images that are open already, to train on beside the folders or instead.
 
     Returns
     -------
@@ -104,9 +108,16 @@ def pretrain(
     WeightsError
         If `init` or `resume` cannot be used.
     """
-    for _ in iter_pretrain(
-        folders, output, config, init=init, resume=resume, device=device
-    ):
+    training = iter_pretrain(
+        folders,
+        output,
+        config,
+        init=init,
+        resume=resume,
+        device=device,
+        images=images,
+    )
+    for _ in training:
         pass
     return load_weights(output)
 
@@ -119,15 +130,16 @@ def iter_pretrain(
     init: PathLike | Weights | None = None,
     resume: PathLike | None = None,
     device: str = "auto",
-) -> Generator[PretrainStep, None, None]:
+    images: Sequence[ImageData] = (),
+) -> Training:
     """Do the same as `pretrain`, step by step.
 
-    Closing the iterator early leaves a checkpoint of the last step.
+    Parameters and errors are those of `pretrain`.
 
-    Yields
-    ------
-    PretrainStep
-        After each step of the optimiser.
+    Returns
+    -------
+    Training
+        An iterator over the steps.
     """
     output = Path(output)
     if output.suffix != ".safetensors":
@@ -136,199 +148,153 @@ def iter_pretrain(
         raise FileNotFoundError(f"The folder {output.parent} does not exist.")
     torch_device = resolve_device(device)
     initial = None if init is None else load_weights(init)
-    network = _start(initial, config)
-    corpus = load_corpus(folders, config, network.image_channels)
-    crops = Crops(corpus, config, network.image_channels)
-
-    network.to(device=torch_device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=config.learning_rate, betas=(0.9, 0.9)
-    )
-    state = _Progress(network, optimizer, config)
+    network = _start(initial, config).to(torch_device)
+    corpus = load_corpus(folders, config, network.image_channels, images)
+    training = Training(network, corpus, output, config, initial)
     if resume is not None:
-        state.load(Path(resume))
-    checkpoint = output.with_suffix(".ckpt")
-    generator = torch.Generator(torch_device)
-    bfloat16 = prefers_bfloat16(torch_device)
-
-    saved_at = state.step
-    workers = _Workers(network, bfloat16)
-    try:
-        while (progress := state.progress()) < 1:
-            started = time.monotonic()
-            learning_rate = _cosine(
-                config.learning_rate, config.final_learning_rate, progress
-            )
-            optimizer.param_groups[0]["lr"] = learning_rate
-            *images, ratios = crops.draw(state.step)
-            noisy, target = (
-                torch.from_numpy(batch).to(
-                    torch_device, memory_format=torch.channels_last
-                )
-                for batch in images
-            )  # (B, C, H, W)
-            # Seeding by step makes a resumed run draw what the whole run would have.
-            generator.manual_seed(config.seed * 1_000_003 + state.step)
-            mask = random_mask(
-                (len(target), network.mask_channels, *target.shape[-2:]),
-                torch.from_numpy(ratios).to(torch_device),
-                generator,
-            )
-            if network.mask_channels > 1:
-                mask = _one_mask_for_gray(mask, target)
-            loss = workers.backward(noisy, target, mask)
-            optimizer.step()
-            state.took(loss, time.monotonic() - started)
-            if state.step - saved_at >= config.checkpoint_every:
-                state.save(checkpoint)
-                saved_at = state.step
-            yield PretrainStep(
-                state.step, state.losses[-1], learning_rate, min(state.progress(), 1.0)
-            )
-    finally:
-        workers.close()
-        if state.step > saved_at:
-            state.save(checkpoint)
-    card = {
-        "data": crops.summary(),
-        "steps": state.step,
-        "minutes": round(state.seconds / 60, 1),
-        "seed": config.seed,
-        "final_loss": round(float(np.mean(state.losses[-200:])), 6),
-        "initial_weights": None if initial is None else initial.name,
-        "config": asdict(config),
-    }
-    save_weights(output, network, card)
-    _write_curve(output, state.losses)
+        training.resume(Path(resume))
+    return training
 
 
-class _Progress:
-    """Everything that a checkpoint holds."""
+class Training(Iterator[PretrainStep]):
+    """A training under way; iterate over it to advance, stop whenever you like.
+
+    At its end the weights are written. `iter_pretrain` makes one.
+
+    Attributes
+    ----------
+    held_out : str
+        What is never trained on, in words; empty if nothing can be spared.
+    start : str
+        The weights that the result is compared with.
+    comparison : Comparison, optional
+        How the trained weights do on what was held out, once they are written.
+    """
 
     def __init__(
         self,
         network: Hourglass,
-        optimizer: torch.optim.Optimizer,
+        corpus: list[list[Source]],
+        output: Path,
         config: PretrainConfig,
+        initial: Weights | None,
     ) -> None:
-        self.network, self.optimizer, self.config = network, optimizer, config
-        self.step = 0
-        self.seconds = 0.0
-        self.losses: list[float] = []
-
-    def progress(self) -> float:
-        if self.config.steps is not None:
-            return self.step / self.config.steps
-        assert self.config.minutes is not None
-        return self.seconds / (60 * self.config.minutes)
-
-    def took(self, loss: float, seconds: float) -> None:
-        self.step += 1
-        self.seconds += seconds
-        self.losses.append(loss)
-
-    def save(self, path: Path) -> None:
-        partial = path.with_name(path.name + ".part")
-        content = {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "losses": self.losses,
-        }
-        try:
-            torch.save(content, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def load(self, path: Path) -> None:
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no checkpoint {path}.")
-        saved = read_tensors(path)
-        try:
-            if not isinstance(saved, dict):
-                raise TypeError(f"expected a dict, got a {type(saved).__name__}")
-            self.network.load_state_dict(saved["network"])
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.step = int(saved["step"])
-            self.seconds = float(saved["seconds"])
-            self.losses = [float(loss) for loss in saved["losses"]]
-        except (RuntimeError, ValueError, LookupError, TypeError) as error:
-            raise WeightsError(
-                f"{path} is no checkpoint of this training ({error}). Give the .ckpt "
-                "file that an interrupted run left."
-            ) from error
-
-
-class _Workers:
-    """Computes gradients crop by crop, on a CPU as many at a time as it has cores.
-
-    With one crop at a time, batch norm has the statistics of one image, as it has when
-    that image is filled. Small crops keep one core busy each, and no more.
-    """
-
-    def __init__(self, network: Hourglass, bfloat16: bool) -> None:
-        self._bfloat16 = bfloat16
-        self._parameters = list(network.parameters())
-        self._n_threads = torch.get_num_threads()
-        on_cpu = self._parameters[0].device.type == "cpu"
-        n_workers = self._n_threads if on_cpu else 1
-        self._pool = ThreadPoolExecutor(
-            n_workers,
-            initializer=torch.set_num_threads,
-            initargs=(1 if on_cpu else self._n_threads,),
+        self._network, self._output, self._config = network, output, config
+        self._initial = initial
+        self._device = next(network.parameters()).device
+        training, held, self.held_out = hold_out(corpus, config)
+        self._crops = Crops(training, config, network.image_channels)
+        self.start, before = _baseline(initial, config)
+        self._before = before.to(self._device)
+        self._held = HeldOut(held, self.held_out, config, network) if held else None
+        self.comparison: Comparison | None = None
+        network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._optimizer = torch.optim.Adam(
+            network.parameters(), lr=config.learning_rate, betas=(0.9, 0.9)
         )
-        self._replicas: SimpleQueue[Hourglass] = SimpleQueue()
-        for _ in range(n_workers):
-            self._replicas.put(_replica(network))
+        self._state = Checkpoint(
+            network, self._optimizer, config, settings_of(config, initial, corpus)
+        )
+        self._checkpoint = output.with_suffix(".ckpt")
+        self._saved_at = 0
+        self._stopped = self._resumed = False
+        self._steps = self._train()
 
-    def backward(self, noisy: Tensor, target: Tensor, mask: Tensor) -> float:
-        """Set every parameter's gradient for a batch (B, C, H, W), return the loss."""
+    def __next__(self) -> PretrainStep:
+        """Take a step of the optimiser, or write the weights and end."""
+        return next(self._steps)
 
-        def one(crop: int) -> tuple[float, tuple[Tensor, ...]]:
-            chosen = slice(crop, crop + 1)
-            network = self._replicas.get()
-            with torch.autocast(
-                noisy.device.type, torch.bfloat16, enabled=self._bfloat16
-            ):
-                predicted = network(noisy[chosen] * mask[chosen], mask[chosen])
-            self._replicas.put(network)
-            error = masked_mse(predicted.float(), target[chosen], mask[chosen])
-            error = error / len(target)
-            return float(error.detach()), torch.autograd.grad(error, self._parameters)
+    def resume(self, checkpoint: Path) -> None:
+        """Carry on where an interrupted training of the same settings stood."""
+        self._state.load(checkpoint)
+        self._saved_at = self._state.step
+        self._resumed = True
 
-        losses, gradients = zip(*self._pool.map(one, range(len(target))), strict=True)
-        for parameter, parts in zip(
-            self._parameters, zip(*gradients, strict=True), strict=True
-        ):
-            # Added in the order of the crops, whoever was done first.
-            parameter.grad = torch.stack(parts).sum(dim=0)
-        return float(sum(losses))
+    def stop(self) -> None:
+        """Let the next step be the end, as if the budget were spent."""
+        self._stopped = True
 
     def close(self) -> None:
-        """End the threads and give torch its own back."""
-        self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._n_threads)
+        """End at once, without weights; a checkpoint of the last step is left."""
+        self._steps.close()
 
+    def discard(self) -> None:
+        """End at once and leave nothing, save a checkpoint it was resumed from."""
+        self._saved_at = self._state.step
+        self._steps.close()
+        if not self._resumed:
+            self._checkpoint.unlink(missing_ok=True)
 
-def _replica(network: Hourglass) -> Hourglass:
-    """Copy a network whose parameters stay in common with the original's.
+    def preview(self) -> Preview | None:
+        """Show what the weights make of a held-out patch, at the start and now."""
+        if self._held is None:
+            return None
+        return self._held.preview(self._before, self._network)
 
-    What batch norm counts while it runs stays apart, so that no thread changes what
-    another one reads.
-    """
-    copied = copy.deepcopy(network)
-    for own, original in zip(copied.modules(), network.modules(), strict=True):
-        for name, parameter in original.named_parameters(recurse=False):
-            own.register_parameter(name, parameter)
-    return copied
+    def _train(self) -> Generator[PretrainStep, None, None]:
+        state, config = self._state, self._config
+        generator = torch.Generator(self._device)
+        gradients = Gradients(self._network, prefers_bfloat16(self._device))
+        try:
+            while (progress := state.progress()) < 1 and not self._stopped:
+                started = time.monotonic()
+                learning_rate = _cosine(
+                    config.learning_rate, config.final_learning_rate, progress
+                )
+                self._optimizer.param_groups[0]["lr"] = learning_rate
+                noisy, target, mask = self._draw(generator)
+                loss = gradients.backward(noisy, target, mask)
+                self._optimizer.step()
+                state.took(loss, time.monotonic() - started)
+                if state.step - self._saved_at >= config.checkpoint_every:
+                    self._save()
+                yield PretrainStep(
+                    state.step, loss, learning_rate, min(state.progress(), 1.0)
+                )
+        finally:
+            gradients.close()
+            if state.step > self._saved_at:
+                self._save()
+        self._write()
 
+    def _draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        step, n_masks = self._state.step, self._network.mask_channels
+        *images, ratios = self._crops.draw(step)
+        noisy, target = (
+            torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
+            for batch in images
+        )  # (B, C, H, W)
+        # Seeding by step makes a resumed run draw what the whole run would have.
+        generator.manual_seed(self._config.seed * 1_000_003 + step)
+        mask = random_mask(
+            (len(target), n_masks, *target.shape[-2:]),
+            torch.from_numpy(ratios).to(self._device),
+            generator,
+        )
+        return noisy, target, one_mask_for_gray(mask, target)
 
-def _one_mask_for_gray(mask: Tensor, target: Tensor) -> Tensor:
-    """Hide the same pixels in equal channels, which would give each other away."""
-    gray = (target == target[:, :1]).flatten(1).all(dim=1)  # (B,)
-    return torch.where(gray[:, None, None, None], mask[:, :1], mask)
+    def _save(self) -> None:
+        self._state.save(self._checkpoint)
+        self._saved_at = self._state.step
+
+    def _write(self) -> None:
+        state = self._state
+        if self._held is not None:
+            before = self._held.score(self._before)
+            self.comparison = self._held.compare(self.start, before, self._network)
+        card: dict[str, Any] = {
+            "data": self._crops.summary(),
+            "steps": state.step,
+            "minutes": round(state.seconds / 60, 1),
+            "seed": self._config.seed,
+            "final_loss": round(float(np.mean(state.losses[-200:])), 6),
+            "initial_weights": None if self._initial is None else self._initial.name,
+            "stopped_early": self._stopped,
+            "held_out": None if self.comparison is None else self.comparison.for_card(),
+            "config": asdict(self._config),
+        }
+        save_weights(self._output, self._network, card)
+        _write_curve(self._output, state.losses)
 
 
 def _start(initial: Weights | None, config: PretrainConfig) -> Hourglass:
@@ -347,6 +313,14 @@ def _start(initial: Weights | None, config: PretrainConfig) -> Hourglass:
         )
     network.load_state_dict(_for_rgb(initial.state))
     return network
+
+
+def _baseline(initial: Weights | None, config: PretrainConfig) -> tuple[str, Hourglass]:
+    """Return what a training has to beat, by name and as a network."""
+    with torch.random.fork_rng(devices=[]):
+        # Weights from nothing have to beat what everyone has already.
+        baseline = initial or load_weights("bundled")
+        return baseline.name, _start(baseline, config)
 
 
 def _for_rgb(gray: Mapping[str, Tensor]) -> dict[str, Tensor]:

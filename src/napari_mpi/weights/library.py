@@ -1,13 +1,14 @@
-"""Weights from elsewhere: downloaded by name, or imported from a file."""
+"""The weights that are here or can be had: list, download, import, delete."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import pooch
 import requests
@@ -22,13 +23,25 @@ from napari_mpi.weights.loading import (
 
 __all__ = [
     "ONLINE",
+    "DownloadCancelledError",
     "OnlineWeights",
+    "WeightsFacts",
+    "delete_weights",
     "download_weights",
+    "files_of_weights",
     "import_weights",
     "installed_weights",
+    "weights_facts",
 ]
 
 _TIMEOUT = 30  # seconds without an answer
+_CHUNK = 64 * 1024  # bytes
+# What a training leaves beside its weights.
+_COMPANIONS = (".ckpt", ".csv", ".png")
+
+
+class DownloadCancelledError(Exception):
+    """Raised by a `report` to end a download; nothing is left behind."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +58,53 @@ class OnlineWeights:
         What the weights are for.
     licence : str
         What is known of the terms of use.
+    size : int
+        Bytes.
     """
 
     url: str
     sha256: str
     description: str
     licence: str
+    size: int
+
+
+@dataclass(frozen=True)
+class WeightsFacts:
+    """What is known of some weights.
+
+    Attributes
+    ----------
+    name : str
+        What they are chosen by.
+    place : {"bundled", "installed", "online"}
+        Whether they ship with the package, lie in the weights folder, or can be
+        downloaded.
+    origin : str
+        Who made them, and from what.
+    licence : str
+        What is known of the terms of use.
+    sha256 : str
+        Hash of the file, hexadecimal.
+    size : int
+        Bytes.
+    steps : int, optional
+        Steps of training.
+    verdict : str
+        What held-out images said when they were trained; empty if nothing.
+    path : Path, optional
+        The file, if it is here.
+    """
+
+    name: str
+    place: Literal["bundled", "installed", "online"]
+    origin: str
+    licence: str
+    sha256: str
+    size: int
+    steps: int | None = None
+    verdict: str = ""
+    path: Path | None = None
 
 
 _AUTHORS = (
@@ -66,6 +120,7 @@ ONLINE: Mapping[str, OnlineWeights] = {
         "the MPI authors' weights for noise that is independent from pixel to pixel, "
         "RGB, a mask per channel",
         _NO_LICENCE,
+        3_074_477,
     ),
     "mpi-imagenet-80-95": OnlineWeights(
         _AUTHORS + "imgnet_80_95_singlechannel_skip.pth",
@@ -73,18 +128,42 @@ ONLINE: Mapping[str, OnlineWeights] = {
         "the MPI authors' weights for noise that neighbouring pixels share, RGB, one "
         "mask",
         _NO_LICENCE,
+        3_069_357,
     ),
 }
 """Weights that can be downloaded, by name."""
 
 
-def download_weights(name: str) -> Path:
+class _Bar:
+    """Passes on how much has arrived, as pooch tells a progress bar."""
+
+    def __init__(self, report: Callable[[int, int], None]) -> None:
+        self._report = report
+        self.total = self._done = 0
+
+    def update(self, n_bytes: int) -> None:
+        self._done = min(self._done + n_bytes, self.total)
+        self._report(self._done, self.total)
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        pass
+
+
+def download_weights(
+    name: str, report: Callable[[int, int], None] | None = None
+) -> Path:
     """Fetch weights by name, check their hash, and keep them in the weights folder.
 
     Parameters
     ----------
     name : str
         A name in `ONLINE`.
+    report : callable, optional
+        Called with the bytes that have arrived and those that are announced. What it
+        raises ends the download, and nothing is left behind.
 
     Returns
     -------
@@ -113,7 +192,11 @@ def download_weights(name: str) -> Path:
             known_hash=f"sha256:{source.sha256}",
             fname=target,
             path=folder,
-            downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
+            downloader=pooch.HTTPDownloader(
+                progressbar=_Bar(report) if report else False,
+                chunk_size=_CHUNK,
+                timeout=_TIMEOUT,
+            ),
         )
     except requests.RequestException as error:
         raise WeightsError(
@@ -184,3 +267,122 @@ def installed_weights() -> dict[str, Path]:
         return {}
     files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     return {path.stem: path for path in files}
+
+
+def files_of_weights(name: str) -> list[Path]:
+    """Return the installed file of this name, and what its training left beside it.
+
+    Parameters
+    ----------
+    name : str
+        A key of `installed_weights`.
+
+    Raises
+    ------
+    ValueError
+        If these weights are bundled, or there are none of this name.
+    """
+    installed = installed_weights()
+    if name not in installed:
+        if name in BUNDLED:
+            raise ValueError(
+                f"The weights {name!r} are part of napari-mpi and cannot be deleted."
+            )
+        known = ", ".join(installed) or "none is installed"
+        raise ValueError(f"No weights named {name!r} to delete: choose from {known}.")
+    path = installed[name]
+    beside = (path.with_suffix(suffix) for suffix in _COMPANIONS)
+    return [path, *(companion for companion in beside if companion.is_file())]
+
+
+def delete_weights(name: str) -> list[Path]:
+    """Delete installed weights, with what their training left beside them.
+
+    Parameters
+    ----------
+    name : str
+        A key of `installed_weights`; bundled weights stay.
+
+    Returns
+    -------
+    list of Path
+        The files that are gone.
+
+    Raises
+    ------
+    ValueError
+        If these weights are bundled, or there are none of this name.
+    """
+    files = files_of_weights(name)
+    for path in files:
+        path.unlink()
+    return files
+
+
+def weights_facts() -> list[WeightsFacts]:
+    """Return what is known of all weights that are here or can be downloaded.
+
+    A file in the weights folder that cannot be used is listed too; its origin says why.
+    """
+    facts = [_facts(name, "bundled", path) for name, path in BUNDLED.items()]
+    installed = installed_weights()
+    facts += [_facts(name, "installed", path) for name, path in installed.items()]
+    facts += [
+        WeightsFacts(
+            name,
+            "online",
+            f"{online.description}; {online.url}",
+            online.licence,
+            online.sha256,
+            online.size,
+        )
+        for name, online in ONLINE.items()
+        if name not in installed
+    ]
+    return facts
+
+
+def _facts(
+    name: str, place: Literal["bundled", "installed"], path: Path
+) -> WeightsFacts:
+    size = path.stat().st_size
+    try:
+        weights = load_weights(path)
+    except (WeightsError, OSError) as error:
+        return WeightsFacts(name, place, str(error), "unknown", "", size, path=path)
+    known = {online.sha256: online for online in ONLINE.values()}
+    card = weights.card
+    if place == "bundled":
+        origin, licence = "trained for napari-mpi from nothing", "BSD-3-Clause"
+    elif weights.sha256 in known:
+        online = known[weights.sha256]
+        origin, licence = f"{online.description}; {online.url}", online.licence
+    elif "config" in card:
+        start = card.get("initial_weights") or "nothing"
+        origin, licence = f"trained with napari-mpi, from {start}", "its makers'"
+    else:
+        origin, licence = "a file that was imported", "unknown; ask its makers"
+    steps = card.get("steps")
+    return WeightsFacts(
+        name,
+        place,
+        origin,
+        licence,
+        weights.sha256,
+        size,
+        steps if isinstance(steps, int) else None,
+        _verdict(card.get("held_out")),
+        path,
+    )
+
+
+def _verdict(held_out: Any) -> str:
+    """Put what a card says of held-out images into words."""
+    try:
+        comparison = (
+            f"than {held_out['compared_with']} on held-out images "
+            f"({held_out['gain_db']:+.2f} dB)"
+        )
+        return f"{'better' if held_out['better'] else 'not better'} {comparison}"
+    except (TypeError, LookupError, ValueError):  # a card may come from anywhere
+        return ""

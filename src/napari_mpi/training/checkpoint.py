@@ -1,0 +1,161 @@
+"""What a training carries on with after an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_mpi.config import PretrainConfig
+from napari_mpi.engine.network import Hourglass
+from napari_mpi.training.corpus import Source
+from napari_mpi.weights.loading import Weights, WeightsError, read_tensors
+
+__all__ = ["Checkpoint", "settings_of"]
+
+
+# What may differ: how long to train. The rest decides what is trained, and on what.
+_BUDGET = ("steps", "minutes")
+_FREE = (*_BUDGET, "checkpoint_every")
+
+Settings = dict[str, Any]
+
+
+class Checkpoint:
+    """Where a training stands, in memory and in a ``.ckpt`` file.
+
+    Parameters
+    ----------
+    network, optimizer
+        What is trained; `load` changes both.
+    config : PretrainConfig
+        The budget.
+    settings : dict
+        As `settings_of` returns them; they travel in the file.
+    """
+
+    def __init__(
+        self,
+        network: Hourglass,
+        optimizer: torch.optim.Optimizer,
+        config: PretrainConfig,
+        settings: Settings,
+    ) -> None:
+        self._network, self._optimizer = network, optimizer
+        self._config, self._settings = config, settings
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: list[float] = []
+
+    def progress(self) -> float:
+        """Return the share of the budget that is spent."""
+        if self._config.steps is not None:
+            return self.step / self._config.steps
+        assert self._config.minutes is not None
+        return self.seconds / (60 * self._config.minutes)
+
+    def took(self, loss: float, seconds: float) -> None:
+        """Count a step."""
+        self.step += 1
+        self.seconds += seconds
+        self.losses.append(loss)
+
+    def save(self, path: Path) -> None:
+        """Write the file; it appears under its name only when it is complete."""
+        partial = path.with_name(path.name + ".part")
+        content = {
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "settings": self._settings,
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+        }
+        try:
+            torch.save(content, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def load(self, path: Path) -> None:
+        """Carry on from a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        WeightsError
+            If it is no checkpoint, or one of a training with other settings.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no checkpoint {path}.")
+        saved = read_tensors(path)
+        try:
+            if not isinstance(saved, dict):
+                raise TypeError(f"expected a dict, got a {type(saved).__name__}")
+            _require_same(dict(saved["settings"]), self._settings, path)
+            self._network.load_state_dict(saved["network"])
+            self._optimizer.load_state_dict(saved["optimizer"])
+            self.step = int(saved["step"])
+            self.seconds = float(saved["seconds"])
+            self.losses = [float(loss) for loss in saved["losses"]]
+        except WeightsError:
+            raise
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise WeightsError(
+                f"{path} is no checkpoint of this training ({error}). Give the .ckpt "
+                "file that an interrupted run left."
+            ) from error
+
+
+def settings_of(
+    config: PretrainConfig, initial: Weights | None, corpus: list[list[Source]]
+) -> Settings:
+    """Return all that decides what a training makes: settings, start and images."""
+    images = hashlib.sha256()
+    for folder in corpus:
+        for source in folder:
+            facts = (source.name, source.planes.shape, source.scaling)
+            images.update(repr(facts).encode())
+        images.update(b"|")
+    start = None if initial is None else initial.sha256 or initial.name
+    return {**asdict(config), "initial_weights": start, "images": images.hexdigest()}
+
+
+def _require_same(saved: Settings, new: Settings, path: Path) -> None:
+    different = [
+        key for key in sorted({*saved, *new}) if saved.get(key) != new.get(key)
+    ]
+    refused = [key for key in different if key not in _FREE]
+    if refused:
+        raise WeightsError(
+            f"{path} was left by a training with other settings: "
+            f"{_in_words(refused, saved, new)}. Give the same settings and images, or "
+            "start anew without the checkpoint."
+        )
+    budget = [key for key in different if key in _BUDGET]
+    if budget:
+        warnings.warn(
+            "The training goes on with another budget, and the learning rate follows "
+            f"it: {_in_words(budget, saved, new)}.",
+            stacklevel=2,
+        )
+
+
+def _in_words(keys: list[str], saved: Settings, new: Settings) -> str:
+    return "; ".join(
+        "the images are not the same"
+        if key == "images"
+        else f"{key} was {_short(saved.get(key))}, now {_short(new.get(key))}"
+        for key in keys
+    )
+
+
+def _short(value: Any) -> str:
+    return (
+        f"{value[:12]}…" if isinstance(value, str) and len(value) > 40 else str(value)
+    )

@@ -1,0 +1,79 @@
+"""Gradients of a batch, computed crop by crop on every core."""
+
+from __future__ import annotations
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+import torch
+from torch import Tensor
+
+from napari_mpi.engine.masking import masked_mse
+from napari_mpi.engine.network import Hourglass
+
+__all__ = ["Gradients"]
+
+
+class Gradients:
+    """Computes gradients crop by crop, on a CPU as many at a time as it has cores.
+
+    With one crop at a time, batch norm has the statistics of one image, as it has when
+    that image is filled. Small crops keep one core busy each, and no more.
+    """
+
+    def __init__(self, network: Hourglass, bfloat16: bool) -> None:
+        self._bfloat16 = bfloat16
+        self._parameters = list(network.parameters())
+        self._n_threads = torch.get_num_threads()
+        on_cpu = self._parameters[0].device.type == "cpu"
+        n_workers = self._n_threads if on_cpu else 1
+        self._pool = ThreadPoolExecutor(
+            n_workers,
+            initializer=torch.set_num_threads,
+            initargs=(1 if on_cpu else self._n_threads,),
+        )
+        self._replicas: SimpleQueue[Hourglass] = SimpleQueue()
+        for _ in range(n_workers):
+            self._replicas.put(_replica(network))
+
+    def backward(self, noisy: Tensor, target: Tensor, mask: Tensor) -> float:
+        """Set every parameter's gradient for a batch (B, C, H, W), return the loss."""
+
+        def one(crop: int) -> tuple[float, tuple[Tensor, ...]]:
+            chosen = slice(crop, crop + 1)
+            network = self._replicas.get()
+            with torch.autocast(
+                noisy.device.type, torch.bfloat16, enabled=self._bfloat16
+            ):
+                predicted = network(noisy[chosen] * mask[chosen], mask[chosen])
+            self._replicas.put(network)
+            error = masked_mse(predicted.float(), target[chosen], mask[chosen])
+            error = error / len(target)
+            return float(error.detach()), torch.autograd.grad(error, self._parameters)
+
+        losses, gradients = zip(*self._pool.map(one, range(len(target))), strict=True)
+        for parameter, parts in zip(
+            self._parameters, zip(*gradients, strict=True), strict=True
+        ):
+            # Added in the order of the crops, whoever was done first.
+            parameter.grad = torch.stack(parts).sum(dim=0)
+        return float(sum(losses))
+
+    def close(self) -> None:
+        """End the threads and give torch its own back."""
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._n_threads)
+
+
+def _replica(network: Hourglass) -> Hourglass:
+    """Copy a network whose parameters stay in common with the original's.
+
+    What batch norm counts while it runs stays apart, so that no thread changes what
+    another one reads.
+    """
+    copied = copy.deepcopy(network)
+    for own, original in zip(copied.modules(), network.modules(), strict=True):
+        for name, parameter in original.named_parameters(recurse=False):
+            own.register_parameter(name, parameter)
+    return copied
