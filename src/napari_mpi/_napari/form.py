@@ -18,6 +18,7 @@ from magicgui.widgets import (
 from napari.layers import Image
 from superqt import QCollapsible
 
+from napari_mpi._napari.library_events import LibraryFollower
 from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
 from napari_mpi.engine.devices import available_devices
 from napari_mpi.weights.library import installed_weights
@@ -69,7 +70,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
         )
         self.weights = ComboBox(
             label="weights",
-            choices=[*BUNDLED, *installed_weights(), _FROM_FILE],
+            choices=lambda _: [*BUNDLED, *installed_weights(), _FROM_FILE],
             tooltip="What the network has learnt before: the bundled weights, or your "
             "own.",
         )
@@ -155,6 +156,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
         self.preset.changed.connect(self._show_settings)
         self.noise.changed.connect(self._show_settings)
         self.weights.changed.connect(self._show_weights_file)
+        LibraryFollower(self.native, self.weights.reset_choices)
         self._show_settings()
 
     def _fold_advanced(self) -> None:

@@ -256,8 +256,11 @@ class HeldOut:
     ) -> tuple[Image, Image]:
         """Return the patch with the most to see, noisy and clean."""
         rng = np.random.default_rng([config.seed, 4])
+        # A square is easier to look at than the whole width of a strip.
+        sides = [side for source in sources for side in source.planes.shape[-2:]]
+        size = min(_PREVIEW_SIZE, *sides)
         patches = [
-            self._cut(rng, sources[index % len(sources)], _PREVIEW_SIZE)
+            self._cut(rng, sources[index % len(sources)], size)
             for index in range(_PREVIEW_CANDIDATES)
         ]
         clean = max(patches, key=lambda patch: float(patch.std()))

@@ -211,7 +211,7 @@ class Training(Iterator[PretrainStep]):
         self._resumed = True
 
     def stop(self) -> None:
-        """Let the next step be the end, as if the budget were spent."""
+        """End before the next step as if the budget were spent, but after one step."""
         self._stopped = True
 
     def close(self) -> None:
@@ -236,7 +236,9 @@ class Training(Iterator[PretrainStep]):
         generator = torch.Generator(self._device)
         gradients = Gradients(self._network, prefers_bfloat16(self._device))
         try:
-            while (progress := state.progress()) < 1 and not self._stopped:
+            while (progress := state.progress()) < 1:
+                if self._stopped and state.step > 0:
+                    break
                 started = time.monotonic()
                 learning_rate = _cosine(
                     config.learning_rate, config.final_learning_rate, progress

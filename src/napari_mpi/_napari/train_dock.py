@@ -1,0 +1,255 @@
+"""The dock that trains weights on the user's own images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from magicgui.widgets import Container, Label, ProgressBar, PushButton
+from napari.utils.notifications import notification_manager, show_warning
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_mpi._napari.before_after import BeforeAndAfter
+from napari_mpi._napari.curve import LossCurve
+from napari_mpi._napari.dialogs import ask
+from napari_mpi._napari.library_events import library_events
+from napari_mpi._napari.library_workers import (
+    DISCARD,
+    FINISH,
+    PAUSE,
+    RESUME,
+    TrainingJob,
+    train_in_thread,
+)
+from napari_mpi._napari.train_form import TrainForm
+from napari_mpi.training.held_out import Preview
+from napari_mpi.training.pretrain import PretrainStep, Training
+
+__all__ = ["TrainWidget"]
+
+# The panel follows a fast training at this interval in seconds.
+_REFRESH = 0.25
+_REDRAW = 1.0  # seconds; drawing the curve takes a while
+_PAUSE_TEXT, _GO_ON_TEXT = "Pause", "Go on"
+_CARRY_ON, _START_ANEW = "Carry on", "Start anew"
+_NOT_COMPARED = (
+    "Whether they are better than others is unknown: the images are too small and too "
+    "few to hold a part out."
+)
+
+
+class TrainWidget(Container):  # type: ignore[misc]
+    """Train weights on image layers or a folder.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        Where the layers are.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(labels=False)
+        self._worker: Any = None
+        self._training: Training | None = None
+        self._job: TrainingJob | None = None
+        self._losses: list[float] = []
+        self._refreshed = self._redrawn = 0.0
+
+        self.form = TrainForm(napari_viewer)
+        self.train_button = PushButton(
+            text="Train", tooltip="Teach the network to look through noise."
+        )
+        self.pause_button = PushButton(
+            text=_PAUSE_TEXT,
+            tooltip="Let the computer rest; nothing is lost.",
+        )
+        self.finish_button = PushButton(
+            text="Stop and save",
+            tooltip="End now and save the weights as they are.",
+        )
+        self.cancel_button = PushButton(
+            text="Cancel", tooltip="End now and save nothing."
+        )
+        self.progress = ProgressBar(label="progress", min=0, max=1000, value=0)
+        self.status = Label(
+            value="Take images with much light and little noise. A part of them is "
+            "held out, to see whether the new weights are better."
+        )
+        buttons = Container(
+            widgets=[self.pause_button, self.finish_button, self.cancel_button],
+            layout="horizontal",
+            labels=False,
+        )
+        buttons.margins = (0, 0, 0, 0)
+        self.extend([self.form, self.train_button, buttons, self.progress])
+        self.curve = LossCurve(napari_viewer)
+        self.before_after = BeforeAndAfter()
+        # A long text takes more lines; it must not pull the dock wide.
+        self.status.native.setWordWrap(True)
+        self.status.native.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+        )
+        for part in (self.status.native, self.curve, self.before_after):
+            self.native.layout().addWidget(part)
+        self.curve.setVisible(False)
+        self.before_after.setVisible(False)
+        self._set_running(False)
+
+        self.train_button.clicked.connect(self.train)
+        self.pause_button.clicked.connect(self.pause_or_go_on)
+        self.finish_button.clicked.connect(self.stop_and_save)
+        self.cancel_button.clicked.connect(self.cancel)
+
+    @property
+    def running(self) -> bool:
+        """Whether a training is under way, be it paused."""
+        return self._worker is not None
+
+    def train(self) -> None:
+        """Start a training with what the form says."""
+        if self.running:
+            return
+        try:
+            job = self._with_checkpoint(self.form.job())
+            if job is None:
+                return
+            # The weights folder may not be there yet; a file's folder has to be.
+            if self.form.place.value == self.form.place.choices[0]:
+                job.output.parent.mkdir(parents=True, exist_ok=True)
+        except (ValueError, OSError) as error:
+            show_warning(str(error))
+            self.status.value = str(error)
+            return
+        self._job, self._training, self._losses = job, None, []
+        self._worker = train_in_thread(
+            job,
+            _start_thread=False,
+            _connect={
+                "yielded": self._on_yielded,
+                "warned": self._on_warning,
+                "returned": self._on_result,
+                "errored": self._on_error,
+                "finished": self._on_finished,
+            },
+        )
+        self.progress.value = 0
+        self._set_running(True)
+        # Until the images are read there is nothing to pause or to save.
+        self.pause_button.enabled = self.finish_button.enabled = False
+        self.status.value = "Reading the images …"
+        self._worker.start()
+
+    def pause_or_go_on(self) -> None:
+        """Let the training wait, or let it go on."""
+        if self._worker is None:
+            return
+        pausing = self.pause_button.text == _PAUSE_TEXT
+        self._worker.send(PAUSE if pausing else RESUME)
+        self.pause_button.text = _GO_ON_TEXT if pausing else _PAUSE_TEXT
+        if pausing:
+            self.status.value = f"Paused after {len(self._losses)} steps."
+
+    def stop_and_save(self) -> None:
+        """End after the current step and save the weights."""
+        if self._worker is not None:
+            self._worker.send(FINISH)
+            self._set_ending("Comparing with the start on held-out images …")
+
+    def cancel(self) -> None:
+        """End after the current step and save nothing."""
+        if self._worker is None:
+            return
+        if self._training is None:
+            self._worker.quit()
+        else:
+            self._worker.send(DISCARD)
+        self._set_ending("Cancelled; nothing was saved.")
+
+    def _with_checkpoint(self, job: TrainingJob) -> TrainingJob | None:
+        """Ask whether to carry on an interrupted training of that name."""
+        checkpoint = job.output.with_suffix(".ckpt")
+        if job.output.exists() or not checkpoint.is_file():
+            return job
+        answer = ask(
+            self.native,
+            "MPI train weights",
+            f"A training of {job.output.stem} was interrupted. Carry on with it?",
+            "This needs the same images and settings. Starting anew replaces what it "
+            "has learnt.",
+            [_CARRY_ON, _START_ANEW],
+        )
+        if answer is None:
+            return None
+        return replace(job, resume=checkpoint) if answer == _CARRY_ON else job
+
+    def _on_yielded(self, item: Training | Preview | PretrainStep | None) -> None:
+        # A yield that was under way when the window was closed shows nothing.
+        if self._worker is None or self._worker.abort_requested:
+            return
+        if isinstance(item, Training):
+            self._training = item
+            self.pause_button.enabled = self.finish_button.enabled = True
+            self.curve.setVisible(True)
+            self.curve.show_losses([])
+            self.before_after.setVisible(bool(item.held_out))
+        elif isinstance(item, Preview):
+            self.before_after.show_preview(item)
+        elif isinstance(item, PretrainStep):
+            self._follow(item)
+
+    def _follow(self, step: PretrainStep) -> None:
+        self._losses.append(step.loss)
+        now = time.monotonic()
+        if now - self._redrawn > _REDRAW:
+            self._redrawn = now
+            self.curve.show_losses(self._losses)
+        # After a click on a button the status tells of that.
+        if now - self._refreshed < _REFRESH or not self.finish_button.enabled:
+            return
+        self._refreshed = now
+        self.progress.value = round(1000 * step.progress)
+        if self.pause_button.text == _PAUSE_TEXT:
+            self.status.value = (
+                f"Step {step.step}, {100 * step.progress:.0f} % done. "
+                f"Held out: {self._held_out}."
+            )
+
+    @property
+    def _held_out(self) -> str:
+        return (self._training and self._training.held_out) or "nothing, too few images"
+
+    def _on_result(self, training: Training | None) -> None:
+        # A cancelled training returns nothing.
+        if training is None or self._job is None:
+            return
+        self.curve.show_losses(self._losses)
+        self.progress.value = 1000
+        comparison = training.comparison
+        verdict = _NOT_COMPARED if comparison is None else comparison.sentence
+        self.status.value = f"{verdict} Saved as {self._job.output.stem}."
+        library_events.changed.emit()
+
+    def _on_warning(self, warning: tuple[Any, ...]) -> None:
+        show_warning(str(warning[0]))
+
+    def _on_error(self, error: Exception) -> None:
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.status.value = f"Not done: {error}"
+
+    def _on_finished(self) -> None:
+        self._worker = self._training = self._job = None
+        self._set_running(False)
+
+    def _set_ending(self, words: str) -> None:
+        self.pause_button.enabled = self.finish_button.enabled = False
+        self.cancel_button.enabled = False
+        self.status.value = words
+
+    def _set_running(self, running: bool) -> None:
+        self.train_button.enabled = not running
+        self.form.enabled = not running
+        self.pause_button.text = _PAUSE_TEXT
+        self.pause_button.enabled = self.finish_button.enabled = running
+        self.cancel_button.enabled = running
