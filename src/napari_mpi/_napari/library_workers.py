@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from superqt.utils import thread_worker
+from superqt.utils import GeneratorWorker, thread_worker
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import ImageData
@@ -58,8 +58,18 @@ class TrainingJob:
     device: str = "auto"
 
 
+class _ClosingWorker(GeneratorWorker):  # type: ignore[misc]
+    """Closes its generator when it is asked to quit, so that a checkpoint is left."""
+
+    def work(self) -> Any:
+        try:
+            return super().work()
+        finally:
+            self._gen.close()
+
+
 # See `workers` for why this is superqt's decorator.
-@thread_worker  # type: ignore[untyped-decorator]
+@thread_worker(worker_class=_ClosingWorker)  # type: ignore[untyped-decorator]
 def train_in_thread(
     job: TrainingJob,
 ) -> Generator[Training | Preview | PretrainStep | None, str | None, Training | None]:

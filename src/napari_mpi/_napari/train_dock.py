@@ -56,6 +56,7 @@ class TrainWidget(Container):  # type: ignore[misc]
         self._job: TrainingJob | None = None
         self._losses: list[float] = []
         self._refreshed = self._redrawn = 0.0
+        self._gone = False
 
         self.form = TrainForm(napari_viewer)
         self.train_button = PushButton(
@@ -101,6 +102,7 @@ class TrainWidget(Container):  # type: ignore[misc]
         self.pause_button.clicked.connect(self.pause_or_go_on)
         self.finish_button.clicked.connect(self.stop_and_save)
         self.cancel_button.clicked.connect(self.cancel)
+        self.native.destroyed.connect(self._on_destroyed)
 
     @property
     def running(self) -> bool:
@@ -186,7 +188,7 @@ class TrainWidget(Container):  # type: ignore[misc]
 
     def _on_yielded(self, item: Training | Preview | PretrainStep | None) -> None:
         # A yield that was under way when the window was closed shows nothing.
-        if self._worker is None or self._worker.abort_requested:
+        if self._gone or self._worker is None or self._worker.abort_requested:
             return
         if isinstance(item, Training):
             self._training = item
@@ -222,7 +224,7 @@ class TrainWidget(Container):  # type: ignore[misc]
 
     def _on_result(self, training: Training | None) -> None:
         # A cancelled training returns nothing.
-        if training is None or self._job is None:
+        if self._gone or training is None or self._job is None:
             return
         self.curve.show_losses(self._losses)
         self.progress.value = 1000
@@ -236,11 +238,20 @@ class TrainWidget(Container):  # type: ignore[misc]
 
     def _on_error(self, error: Exception) -> None:
         notification_manager.receive_error(type(error), error, error.__traceback__)
+        if self._gone:
+            return
         self.status.value = f"Not done: {error}"
 
     def _on_finished(self) -> None:
         self._worker = self._training = self._job = None
-        self._set_running(False)
+        if not self._gone:
+            self._set_running(False)
+
+    def _on_destroyed(self) -> None:
+        # What the thread still has to say finds no widgets any more.
+        self._gone = True
+        if self._worker is not None:
+            self._worker.quit()
 
     def _set_ending(self, words: str) -> None:
         self.pause_button.enabled = self.finish_button.enabled = False
