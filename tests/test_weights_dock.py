@@ -249,3 +249,17 @@ def test_the_dock_fits_a_narrow_column_and_every_control_has_a_tooltip(widget):
         widget.cancel_button,
     ):
         assert control.toolTip()
+
+
+def test_closing_the_window_ends_a_download(viewer, server, widget, folder, qtbot):
+    server.fault = "slow"
+    widget.choose("lab")
+    answer("Download")
+    widget.download_button.click()
+    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=TIMEOUT)
+    worker = widget._worker
+    viewer.close()
+    worker.quit()  # as napari asks of all workers at its end
+    server.go_on.set()
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=TIMEOUT)
+    assert list(folder.iterdir()) == []

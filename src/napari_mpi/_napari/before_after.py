@@ -14,7 +14,7 @@ from napari_mpi.training.held_out import Preview
 
 __all__ = ["BeforeAndAfter"]
 
-_SIDE = 128  # pixels; two fit a narrow dock
+_SIDE = 116  # pixels; two fit a narrow dock beside its scroll bar
 
 
 class BeforeAndAfter(QWidget):  # type: ignore[misc]
@@ -36,10 +36,12 @@ class BeforeAndAfter(QWidget):  # type: ignore[misc]
             row, column = divmod(index, 2)
             self.captions[name] = QLabel(name)
             self.pictures[name] = QLabel()
+            self.pictures[name].setFixedHeight(_SIDE)
             for label in (self.captions[name], self.pictures[name]):
                 label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             layout.addWidget(self.captions[name], 2 * row, column)
             layout.addWidget(self.pictures[name], 2 * row + 1, column)
+        layout.setRowStretch(4, 1)
 
     def show_preview(self, preview: Preview) -> None:
         """Show a patch; all four pictures have the contrast of the clean one."""

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QSizePolicy
 
 __all__ = ["LossCurve"]
@@ -37,14 +38,18 @@ class LossCurve(FigureCanvasQTAgg):  # type: ignore[misc]
         self._axes.set_xlabel("step", fontsize=8)
         self._axes.set_ylabel("error", fontsize=8)
         self._axes.tick_params(which="both", labelsize=7)
-        self.setFixedHeight(_HEIGHT)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMinimumHeight(_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.setToolTip(
             "How far the network is off when it fills in hidden pixels of the images "
             "it learns from. It should fall, and level off at the end."
         )
         self._follow_theme()
         viewer.events.theme.connect(self._follow_theme)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a modest size; a figure's own is larger than a dock."""
+        return QSize(200, _HEIGHT)
 
     def show_losses(self, losses: Sequence[float]) -> None:
         """Show the losses of all steps so far."""

@@ -9,7 +9,14 @@ from typing import Any
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from napari.utils.notifications import notification_manager, show_warning
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QSizePolicy
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QScrollArea,
+    QSizePolicy,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_mpi._napari.before_after import BeforeAndAfter
 from napari_mpi._napari.curve import LossCurve
@@ -34,13 +41,17 @@ _REFRESH = 0.25
 _REDRAW = 1.0  # seconds; drawing the curve takes a while
 _PAUSE_TEXT, _GO_ON_TEXT = "Pause", "Go on"
 _CARRY_ON, _START_ANEW = "Carry on", "Start anew"
+_ADVICE = (
+    "Take images with much light and little noise. A part of them is held out, to see "
+    "whether the new weights are better."
+)
 _NOT_COMPARED = (
     "Whether they are better than others is unknown: the images are too small and too "
     "few to hold a part out."
 )
 
 
-class TrainWidget(Container):  # type: ignore[misc]
+class TrainWidget(QScrollArea):  # type: ignore[misc]
     """Train weights on image layers or a folder.
 
     Parameters
@@ -50,7 +61,7 @@ class TrainWidget(Container):  # type: ignore[misc]
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(labels=False)
+        super().__init__()
         self._worker: Any = None
         self._training: Training | None = None
         self._job: TrainingJob | None = None
@@ -74,17 +85,13 @@ class TrainWidget(Container):  # type: ignore[misc]
             text="Cancel", tooltip="End now and save nothing."
         )
         self.progress = ProgressBar(label="progress", min=0, max=1000, value=0)
-        self.status = Label(
-            value="Take images with much light and little noise. A part of them is "
-            "held out, to see whether the new weights are better."
-        )
+        self.status = Label(value=_ADVICE)
         buttons = Container(
             widgets=[self.pause_button, self.finish_button, self.cancel_button],
             layout="horizontal",
             labels=False,
         )
         buttons.margins = (0, 0, 0, 0)
-        self.extend([self.form, self.train_button, buttons, self.progress])
         self.curve = LossCurve(napari_viewer)
         self.before_after = BeforeAndAfter()
         # A long text takes more lines; it must not pull the dock wide.
@@ -92,17 +99,33 @@ class TrainWidget(Container):  # type: ignore[misc]
         self.status.native.setSizePolicy(
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
         )
-        for part in (self.status.native, self.curve, self.before_after):
-            self.native.layout().addWidget(part)
-        self.curve.setVisible(False)
-        self.before_after.setVisible(False)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.before_after, "before and after")
+        self.tabs.addTab(self.curve, "loss curve")
+        self.tabs.setVisible(False)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(2, 2, 2, 2)
+        for part in (self.form, self.train_button, buttons, self.progress, self.status):
+            layout.addWidget(part.native)
+        layout.addWidget(self.tabs)
+        layout.addStretch()
+        # On a small screen the dock scrolls; its parts do not shrink.
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
         self._set_running(False)
 
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.pause_or_go_on)
         self.finish_button.clicked.connect(self.stop_and_save)
         self.cancel_button.clicked.connect(self.cancel)
-        self.native.destroyed.connect(self._on_destroyed)
+        self.destroyed.connect(self._on_destroyed)
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the layers that there are; napari calls it when they change."""
+        self.form.reset_choices()
 
     @property
     def running(self) -> bool:
@@ -175,7 +198,7 @@ class TrainWidget(Container):  # type: ignore[misc]
         if job.output.exists() or not checkpoint.is_file():
             return job
         answer = ask(
-            self.native,
+            self,
             "MPI train weights",
             f"A training of {job.output.stem} was interrupted. Carry on with it?",
             "This needs the same images and settings. Starting anew replaces what it "
@@ -193,9 +216,10 @@ class TrainWidget(Container):  # type: ignore[misc]
         if isinstance(item, Training):
             self._training = item
             self.pause_button.enabled = self.finish_button.enabled = True
-            self.curve.setVisible(True)
             self.curve.show_losses([])
-            self.before_after.setVisible(bool(item.held_out))
+            # Where nothing is held out there is no patch to show.
+            self.tabs.setTabVisible(0, bool(item.held_out))
+            self.tabs.setVisible(True)
         elif isinstance(item, Preview):
             self.before_after.show_preview(item)
         elif isinstance(item, PretrainStep):

@@ -99,7 +99,7 @@ class TrainForm(Container):  # type: ignore[misc]
             widgets=[self.budget, self.unit],
             layout="horizontal",
             labels=False,
-            label="train for",
+            label="length",
         )
         length.margins = (0, 0, 0, 0)
         self.place = ComboBox(
