@@ -121,7 +121,8 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
         self.pause_button.clicked.connect(self.pause_or_go_on)
         self.finish_button.clicked.connect(self.stop_and_save)
         self.cancel_button.clicked.connect(self.cancel)
-        self.destroyed.connect(self._on_destroyed)
+        # Qt drops a widget's own slots before it says that the widget is destroyed.
+        self.destroyed.connect(lambda: self._on_destroyed())
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""
