@@ -168,11 +168,10 @@ def test_a_pause_ends_when_one_wants(widget, qtbot):
     until_it_learns(widget, qtbot)
     widget.pause_button.clicked.emit(True)
     assert widget.pause_button.text == "Go on"
-    qtbot.wait(500)
+    qtbot.waitUntil(lambda: "Paused after" in widget.status.value, timeout=TIMEOUT)
     paused_at = len(widget._losses)
-    qtbot.wait(500)
+    qtbot.wait(300)
     assert len(widget._losses) == paused_at
-    assert "Paused" in widget.status.value
     assert widget.running
     widget.pause_button.clicked.emit(True)
     qtbot.waitUntil(lambda: len(widget._losses) > paused_at, timeout=TIMEOUT)

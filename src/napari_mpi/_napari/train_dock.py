@@ -174,8 +174,7 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
         pausing = self.pause_button.text == _PAUSE_TEXT
         self._worker.send(PAUSE if pausing else RESUME)
         self.pause_button.text = _GO_ON_TEXT if pausing else _PAUSE_TEXT
-        if pausing:
-            self.status.value = f"Paused after {len(self._losses)} steps."
+        self.status.value = "Pausing after this step …" if pausing else "Going on …"
 
     def stop_and_save(self) -> None:
         """End after the current step and save the weights."""
@@ -225,6 +224,8 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
             self.before_after.show_preview(item)
         elif isinstance(item, PretrainStep):
             self._follow(item)
+        elif self.pause_button.text == _GO_ON_TEXT and self.pause_button.enabled:
+            self.status.value = f"Paused after {len(self._losses)} steps."
 
     def _follow(self, step: PretrainStep) -> None:
         self._losses.append(step.loss)
