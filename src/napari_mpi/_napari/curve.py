@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QSize
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
 __all__ = ["LossCurve"]
@@ -74,5 +75,6 @@ class LossCurve(FigureCanvasQTAgg):  # type: ignore[misc]
         self._axes.xaxis.label.set_color(text)
         self._axes.yaxis.label.set_color(text)
         # Colours that are told apart from either ground with any colour vision.
-        self.line.set_color("#56b4e9" if theme.type == "dark" else "#0072b2")
+        dark = QColor(ground).lightness() < 128
+        self.line.set_color("#56b4e9" if dark else "#0072b2")
         self.draw_idle()
