@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import (
+    CheckBox,
     ComboBox,
     Container,
     FileEdit,
@@ -128,6 +129,11 @@ class DenoiseForm(Container):  # type: ignore[misc]
             max=2**31 - 1,
             tooltip="The same seed gives the same result.",
         )
+        self.uncertainty = CheckBox(
+            text="also add uncertainty",
+            tooltip="Add a third layer with the estimated standard error of each "
+            "pixel: larger where the network's predictions of a pixel scatter.",
+        )
         self.advanced = Container(
             widgets=[
                 self.n_iter,
@@ -137,6 +143,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
                 self.pixel_shuffle,
                 self.scaling,
                 self.seed,
+                self.uncertainty,
             ],
             labels=True,
         )
@@ -196,6 +203,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
             "weights": weights,
             "device": self.device.value,
             "seed": self.seed.value,
+            "uncertainty": self.uncertainty.value,
             **self._further,
             **changed,
         }

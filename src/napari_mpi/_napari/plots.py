@@ -12,6 +12,7 @@ from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from numpy.typing import ArrayLike
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 __all__ = ["Plot", "Series", "wrapped_label"]
@@ -22,6 +23,7 @@ _COLOURS = {
     "light": ("#0072b2", "#b35900", "#202020"),
 }
 _HEIGHT = 130  # pixels
+_LINES_BELOW = 3.0  # room for tick labels and title, in lines of text
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,36 @@ class Plot(QWidget):  # type: ignore[misc]
         What the axes show.
     series : sequence of Series
         What is plotted; empty until `set_points`.
+    height : int
+        In pixels, without the key.
     """
 
     def __init__(
-        self, viewer: Viewer, x: str, y: str, series: Sequence[Series]
+        self,
+        viewer: Viewer,
+        x: str,
+        y: str,
+        series: Sequence[Series],
+        *,
+        height: int = _HEIGHT,
     ) -> None:
         super().__init__()
         self._viewer, self._series = viewer, list(series)
         self._titles = {"bottom": x, "left": y}
         self._plot = pg.PlotWidget()
-        self._plot.setFixedHeight(_HEIGHT)
+        self._plot.setFixedHeight(height)
         self._plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._plot.setMenuEnabled(False)
-        self._plot.setMouseEnabled(False, False)
+        # So that the wheel scrolls the dock.
+        self._plot.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._plot.hideButtons()
         for side in self._titles:
             # It would print factors like x0.001 at the axis.
             self._plot.getAxis(side).enableAutoSIPrefix(False)
+        line = QFontMetrics(self._plot.font()).height()
+        self._plot.getAxis("bottom").setHeight(round(_LINES_BELOW * line))
+        # The highest tick's label reaches beyond the axis.
+        self._plot.getPlotItem().layout.setContentsMargins(0, line // 2, 6, 0)
         self._items = [self._plot.plot([], []) for _ in self._series]
         self._key = wrapped_label()
         self._key.setTextFormat(Qt.TextFormat.RichText)
@@ -89,17 +104,18 @@ class Plot(QWidget):  # type: ignore[misc]
     def set_points(self, number: int, x: ArrayLike, y: ArrayLike) -> None:
         """Show other values of a series."""
         self._items[number].setData(np.asarray(x, float), np.asarray(y, float))
+        self._write_key()
 
     def points(self, number: int) -> tuple[list[float], list[float]]:
         """Return what is shown of a series."""
         x, y = self._items[number].getOriginalDataset()
         return ([], []) if x is None else (list(x), list(y))
 
-    def set_titles(self, *, x: str | None = None, y: str | None = None) -> None:
-        """Name the axes anew."""
-        self._titles["bottom"] = x or self._titles["bottom"]
-        self._titles["left"] = y or self._titles["left"]
-        self._follow_theme()
+    def set_x_title(self, title: str) -> None:
+        """Name the axis below anew."""
+        if title != self._titles["bottom"]:
+            self._titles["bottom"] = title
+            self._follow_theme()
 
     def _follow_theme(self, event: Any = None) -> None:
         theme = get_theme(self._viewer.theme)
@@ -118,14 +134,18 @@ class Plot(QWidget):  # type: ignore[misc]
             item.setSymbolSize(series.size)
             item.setSymbolPen(colour)
             item.setSymbolBrush(colour if series.line else None)
-        self._key.setText(
-            "&nbsp; ".join(
-                f'<span style="color: {colours[series.colour]}">'
-                f"{'━' if series.line else '○'}</span>&nbsp;"
-                + series.name.replace(" ", "&nbsp;")
-                for series in self._series
-            )
-        )
+        self._write_key()
+
+    def _write_key(self) -> None:
+        """Name what is shown."""
+        colours = _COLOURS[get_theme(self._viewer.theme).type]
+        entries = [
+            f'<span style="color: {colours[series.colour]}">'
+            f"{'━' if series.line else '○'}</span>&nbsp;{series.name}"
+            for number, series in enumerate(self._series)
+            if self.points(number)[0]
+        ]
+        self._key.setText(" &nbsp; ".join(entries))
 
 
 def wrapped_label(text: str = "") -> Any:
