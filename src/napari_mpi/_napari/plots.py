@@ -11,6 +11,7 @@ import pyqtgraph as pg
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from numpy.typing import ArrayLike
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
@@ -118,6 +119,8 @@ class Plot(QWidget):  # type: ignore[misc]
             self._follow_theme()
 
     def _follow_theme(self, event: Any = None) -> None:
+        if not isalive(self):  # the viewer may outlive the dock
+            return
         theme = get_theme(self._viewer.theme)
         text = theme.text.as_hex()
         colours = _COLOURS[theme.type]
