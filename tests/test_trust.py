@@ -96,8 +96,15 @@ def test_the_course_is_plotted_while_the_run_goes_on(
     plot = widget.trust.course.loss_plot
     qtbot.waitUntil(lambda: len(plot.points(0)[0]) > 2, timeout=TIMEOUT)
     assert widget.running
+    assert widget.trust.course.words.text() == "The run goes on."
+    # The record of an earlier result does not take its place.
+    widget._report = {"verdict": None, "adaptations": []}
+    other = viewer.add_image(noisy)
+    widget.form.image.value = other
+    assert widget.trust.course.words.text() == "The run goes on."
     widget.cancel()
     qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    assert widget.trust.course.words.text() == "The run ended without a result."
 
 
 def test_many_iterations_are_drawn_once(viewer, qtbot, monkeypatch):

@@ -14,6 +14,8 @@ from napari_mpi.pipeline.course import Course, why_it_stopped
 
 __all__ = ["CoursePanel"]
 
+_GOING_ON = "The run goes on."
+
 
 class CoursePanel(Fold):
     """A folded plot of how the network learnt.
@@ -56,8 +58,13 @@ class CoursePanel(Fold):
     def begin(self) -> None:
         """Forget the last run."""
         self._course = Course()
-        self.words.setText("The run goes on.")
+        self.words.setText(_GOING_ON)
         self.now()
+
+    def end(self) -> None:
+        """Say that there is no report, if none was shown since the run began."""
+        if self.words.text() == _GOING_ON:
+            self.words.setText("The run ended without a result.")
 
     def follow(self, progress: Progress) -> None:
         """Take the figures of an iteration; they are drawn a few times a second."""

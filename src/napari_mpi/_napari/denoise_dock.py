@@ -275,6 +275,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self.form.image.value = self._layer
         self._report = report = result.report
         self._offer_replay()
+        self.trust.show_report(report)
         if report["complete"]:
             self.progress.value = 1000
             self.status.value = f"Done in {_duration(report['seconds'])}."
@@ -300,7 +301,8 @@ class DenoiseWidget(Container):  # type: ignore[misc]
     def _offer_replay(self) -> None:
         report = self._replayed()
         self.replay.offer(report)
-        self.trust.show_report(report, self.form.image.value)
+        if not self.running:  # else it shows the run
+            self.trust.show_report(report, self.form.image.value)
 
     def reset_choices(self, *args: Any) -> None:
         """Follow the viewer's layers; the first choice changes without a signal."""
@@ -324,6 +326,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         if self._shown is not None and self._shown in self._viewer.layers:
             self._viewer.layers.remove(self._shown)
         self._worker = self._layer = self._growing = self._shown = None
+        self.trust.course.end()
         self._set_running(False)
 
     def _set_running(self, running: bool) -> None:

@@ -24,7 +24,7 @@ _COLOURS = {
     "light": ("#0072b2", "#b35900", "#202020"),
 }
 _HEIGHT = 130  # pixels
-_LINES_BELOW = 3.0  # room for tick labels and title, in lines of text
+_LINES_BELOW = 2.6  # room for tick labels and title, in lines of text
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class Plot(QWidget):  # type: ignore[misc]
             self._plot.getAxis(side).enableAutoSIPrefix(False)
         line = QFontMetrics(self._plot.font()).height()
         self._plot.getAxis("bottom").setHeight(round(_LINES_BELOW * line))
-        # The highest tick's label reaches beyond the axis.
-        self._plot.getPlotItem().layout.setContentsMargins(0, line // 2, 6, 0)
+        # The highest tick's label reaches beyond the axis, and so does its title.
+        self._plot.getPlotItem().layout.setContentsMargins(0, line // 2, 6, 5)
         self._items = [self._plot.plot([], []) for _ in self._series]
         self._key = wrapped_label()
         self._key.setTextFormat(Qt.TextFormat.RichText)

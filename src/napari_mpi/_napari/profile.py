@@ -114,8 +114,8 @@ class ProfilePanel(Fold):
             said = "Along the line that is drawn."
         # The nearest pixel's value: a mean of several would hide the input's noise.
         after, removed = (
-            profile_line(plane, *ends, order=0, mode="nearest")
-            for plane in (denoised.astype(np.float64), noise_map)
+            profile_line(plane, *ends, order=0, mode="nearest").astype(np.float64)
+            for plane in (denoised, noise_map)
         )
         corners = [layers.to_world(self._viewer, end) for end in ends]
         distance = np.linspace(0, np.linalg.norm(corners[1] - corners[0]), len(after))

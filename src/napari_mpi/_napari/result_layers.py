@@ -37,6 +37,8 @@ class ResultLayers:
         )
         if self.denoised.rgb:
             plane = plane[..., :3].mean(axis=-1)
+        if plane.dtype == np.float16:  # SciPy reads single precision at least
+            plane = plane.astype(np.float32)
         noise = visible_region(self.noise_map, viewer.dims.point).plane(
             layer_array(self.noise_map)
         )

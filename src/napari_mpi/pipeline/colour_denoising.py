@@ -133,6 +133,9 @@ class ColourDenoising(Denoising):
         errors = [part.uncertainty for part in parts if part.uncertainty is not None]
         if not errors:
             return None
-        uncertainty = np.zeros(self._source.shape, np.float32)
-        uncertainty[..., :3] = opponent_errors_to_rgb(np.stack(errors))
+        uncertainty = memory.allocate(self._grid.shape, np.float32, self._on_disk)
+        for index in self._grid.indices():
+            plane = opponent_errors_to_rgb(np.stack([error[index] for error in errors]))
+            uncertainty[(*index, ..., slice(3))] = plane
+            memory.let_go(uncertainty)
         return uncertainty
