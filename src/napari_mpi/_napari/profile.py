@@ -10,7 +10,7 @@ from napari.layers import Image, Shapes
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton
-from skimage.measure import profile_line
+from scipy.ndimage import map_coordinates
 
 from napari_mpi._napari.folds import Fold
 from napari_mpi._napari.plots import Plot, Series, wrapped_label
@@ -113,8 +113,10 @@ class ProfilePanel(Fold):
             ends = np.array([layers.to_pixel(self._viewer, end) for end in line])
             said = "Along the line that is drawn."
         # The nearest pixel's value: a mean of several would hide the input's noise.
+        n_points = int(np.ceil(np.linalg.norm(ends[1] - ends[0]))) + 1
+        places = np.linspace(ends[0], ends[1], n_points).T  # (2, points)
         after, removed = (
-            profile_line(plane, *ends, order=0, mode="nearest").astype(np.float64)
+            map_coordinates(plane, places, order=0, mode="nearest").astype(np.float64)
             for plane in (denoised, noise_map)
         )
         corners = [layers.to_world(self._viewer, end) for end in ends]

@@ -37,9 +37,9 @@ def standard_error(
     -----
     The factor from spread to error is one for all images. On synthetic images with
     known truth (benchmarks/uncertainty.py) the root mean square of the error is about
-    half to twice that of the standard error. What every prediction of a pixel has wrong alike, as
-    structure that the network cannot see or noise that neighbours share, makes no
-    spread and is not in it: the bias.
+    half to twice that of the standard error. What every prediction of a pixel has wrong
+    alike, as structure that the network cannot see or noise that neighbours share,
+    makes no spread and is not in it: the bias.
     """
     error = error_variance(spread)
     if noise is not None:

@@ -136,6 +136,6 @@ class ColourDenoising(Denoising):
         uncertainty = memory.allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
             plane = opponent_errors_to_rgb(np.stack([error[index] for error in errors]))
-            uncertainty[(*index, ..., slice(3))] = plane
+            uncertainty[index][..., :3] = plane
             memory.let_go(uncertainty)
         return uncertainty
