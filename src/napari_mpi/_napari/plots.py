@@ -13,7 +13,7 @@ from napari.viewer import Viewer
 from numpy.typing import ArrayLike
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QFontMetrics
+from qtpy.QtGui import QColor, QFontMetrics
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 __all__ = ["Plot", "Series", "wrapped_label"]
@@ -123,7 +123,7 @@ class Plot(QWidget):  # type: ignore[misc]
             return
         theme = get_theme(self._viewer.theme)
         text = theme.text.as_hex()
-        colours = _COLOURS[theme.type]
+        colours = self._colours()
         self._plot.setBackground(theme.background.as_hex())
         for side, title in self._titles.items():
             axis = self._plot.getAxis(side)
@@ -139,9 +139,13 @@ class Plot(QWidget):  # type: ignore[misc]
             item.setSymbolBrush(colour if series.line else None)
         self._write_key()
 
+    def _colours(self) -> tuple[str, str, str]:
+        background = QColor(get_theme(self._viewer.theme).background.as_hex())
+        return _COLOURS["light" if background.lightness() > 127 else "dark"]
+
     def _write_key(self) -> None:
         """Name what is shown."""
-        colours = _COLOURS[get_theme(self._viewer.theme).type]
+        colours = self._colours()
         entries = [
             f'<span style="color: {colours[series.colour]}">'
             f"{'━' if series.line else '○'}</span>&nbsp;{series.name}"
