@@ -243,6 +243,8 @@ def test_the_profile_shows_input_and_denoised_of_the_shown_slice(viewer, rng, qt
     )
 
 
+# napari 0.6 itself, where it draws shapes.
+@pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")
 def test_the_profile_follows_a_drawn_line(viewer, rng, qtbot):
     image = rng.poisson(50, (24, 32)).astype(np.uint16)
     result, denoised, _ = add_result(
