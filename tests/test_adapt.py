@@ -68,6 +68,7 @@ def test_networks_along_the_way_are_kept():
     steps = list(adaptation)
     assert [step.step for step in steps] == list(range(1, 11))
     assert len(adaptation.states) == 6
+    assert adaptation.kept_at == [4, 5, 6, 8, 9, 10]
     assert not same(adaptation.states[0], adaptation.states[1])
 
 
@@ -118,6 +119,8 @@ def test_adapting_that_does_not_help_is_left_out():
     )
     steps = list(adaptation)
     assert len(adaptation.states) == 1
+    assert adaptation.kept_at == [0]
+    assert adaptation.initial_validation == pytest.approx(0, abs=1e-6)
     parameters = [key for key, _ in network.named_parameters()]
     (state,) = adaptation.states
     assert all(torch.equal(state[key], before[key]) for key in parameters)

@@ -47,6 +47,16 @@ def test_denoise_writes_ome_tiffs_with_axes_and_record(image_file, tmp_path, cap
     ]
 
 
+def test_the_uncertainty_is_written_too(image_file, tmp_path):
+    command = ["denoise", str(image_file), "-o", str(tmp_path), "--uncertainty"]
+    assert main([*command, "--n-iter", "1", "--n-passes", "2"]) == 0
+    written = read_image(tmp_path / "cells_uncertainty.ome.tif")
+    assert written.axes == "TYX"
+    assert written.scale == pytest.approx((2.0, 0.1, 0.1))
+    assert written.data.dtype == np.float32
+    assert not (tmp_path / "cells_noise.ome.tif").exists()
+
+
 def test_denoise_takes_an_output_file(image_file, tmp_path):
     target = tmp_path / "new" / "result.tif"
     assert main(["denoise", str(image_file), "-o", str(target), "--n-iter", "1"]) == 0

@@ -1,6 +1,6 @@
 import numpy as np
 
-from napari_mpi.arrays.colour import from_opponent, to_opponent
+from napari_mpi.arrays.colour import from_opponent, opponent_errors_to_rgb, to_opponent
 
 
 def test_the_change_of_axes_can_be_undone(rng):
@@ -21,3 +21,10 @@ def test_gray_is_brightness_alone_and_transparency_is_left_out():
     brightness, *differences = to_opponent(gray)
     np.testing.assert_allclose(brightness, 10 * np.sqrt(3))
     np.testing.assert_allclose(differences, 0, atol=1e-12)
+
+
+def test_errors_of_the_components_add_up_to_those_of_the_colours(rng):
+    errors = np.array([1.0, 2.0, 3.0])
+    components = rng.normal(0, errors[:, None, None], (3, 300, 300))
+    found = from_opponent(components).std(axis=(0, 1))
+    np.testing.assert_allclose(opponent_errors_to_rgb(errors), found, rtol=0.02)

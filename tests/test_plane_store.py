@@ -67,3 +67,14 @@ def test_large_results_go_to_a_file(rng, monkeypatch):
 )
 def test_items_are_spread_from_the_first_to_the_last(number, expected):
     assert spread_evenly(list("abcde"), number) == list(expected)
+
+
+def test_a_place_for_the_uncertainty_is_made_when_asked_for(rng):
+    source = Counting(rng.normal(size=(2, 16, 16)))
+    grid = PlaneGrid.of(source, False)
+    assert PlaneStore(source, grid).uncertainty is None
+    store = PlaneStore(source, grid, uncertainty=True)
+    assert isinstance(store.uncertainty, np.memmap)  # like the rest of a lazy array
+    store.put_uncertainty((1,), np.full((1, 16, 16), 3.0))
+    assert not store.uncertainty[0].any()
+    assert (store.uncertainty[1] == 3).all()

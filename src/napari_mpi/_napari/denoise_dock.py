@@ -13,9 +13,15 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_mpi._napari.form import DenoiseForm
-from napari_mpi._napari.layers import denoised_layer, layer_array, noise_map_layer
+from napari_mpi._napari.layers import (
+    denoised_layer,
+    layer_array,
+    noise_map_layer,
+    uncertainty_layer,
+)
 from napari_mpi._napari.region import region_layer, visible_region
 from napari_mpi._napari.replay_buttons import ReplayButtons
+from napari_mpi._napari.trust import TrustPanel
 from napari_mpi._napari.workers import (
     KEEP,
     REFRESH_PICTURE,
@@ -95,6 +101,8 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
         )
         self.native.layout().addWidget(self.status.native)
+        self.trust = TrustPanel(napari_viewer)
+        self.native.layout().addWidget(self.trust)
 
         self.run_button.clicked.connect(self.run)
         self.try_button.clicked.connect(self.try_region)
@@ -135,6 +143,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._worker = worker
         self._set_running(True)
         self.status.value = f"Reading {layer.name} …"
+        self.trust.course.begin()
         worker.start()
 
     def try_region(self) -> None:
@@ -202,6 +211,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         if isinstance(item, Denoising):
             self._growing = item.image
             return
+        self.trust.course.follow(item)
         self._follow(item)
         if item.phase == "filling" and self._growing is not None:
             self._show_growing()
@@ -246,6 +256,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 "filled yet, so there is nothing to keep."
             )
             return
+        uncertainty = uncertainty_layer(self._layer, result)
+        if uncertainty is not None:
+            self._viewer.add_layer(uncertainty)
         self._viewer.add_layer(noise_map_layer(self._layer, result))
         if self._shown is None or self._shown not in self._viewer.layers:
             self._shown = denoised_layer(self._layer, result.image, result.report)
@@ -262,12 +275,10 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self.form.image.value = self._layer
         self._report = report = result.report
         self._offer_replay()
+        self.trust.show_report(report)
         if report["complete"]:
             self.progress.value = 1000
-            done = f"Done in {_duration(report['seconds'])}."
-            verdict = report["verdict"] or {"warnings": ()}
-            said = [done, *verdict["warnings"], report["choice"] or ""]
-            self.status.value = " ".join(said).strip()
+            self.status.value = f"Done in {_duration(report['seconds'])}."
         else:
             self.status.value = (
                 f"Stopped after {report['iterations']} iterations; "
@@ -288,7 +299,10 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self.status.value = " ".join(said or ["The form holds these settings now."])
 
     def _offer_replay(self) -> None:
-        self.replay.offer(self._replayed())
+        report = self._replayed()
+        self.replay.offer(report)
+        if not self.running:  # else it shows the run
+            self.trust.show_report(report, self.form.image.value)
 
     def reset_choices(self, *args: Any) -> None:
         """Follow the viewer's layers; the first choice changes without a signal."""
@@ -312,6 +326,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         if self._shown is not None and self._shown in self._viewer.layers:
             self._viewer.layers.remove(self._shown)
         self._worker = self._layer = self._growing = self._shown = None
+        self.trust.course.end()
         self._set_running(False)
 
     def _set_running(self, running: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import (
+    CheckBox,
     ComboBox,
     Container,
     FileEdit,
@@ -129,6 +130,11 @@ class DenoiseForm(Container):  # type: ignore[misc]
             max=2**31 - 1,
             tooltip="The same seed gives the same result.",
         )
+        self.uncertainty = CheckBox(
+            text="also add uncertainty",
+            tooltip="Add a third layer with the estimated standard error of each "
+            "pixel: larger where the network's predictions of a pixel scatter.",
+        )
         self.advanced = Container(
             widgets=[
                 self.n_iter,
@@ -138,6 +144,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
                 self.pixel_shuffle,
                 self.scaling,
                 self.seed,
+                self.uncertainty,
             ],
             labels=True,
         )
@@ -198,6 +205,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
             "weights": weights,
             "device": self.device.value,
             "seed": self.seed.value,
+            "uncertainty": self.uncertainty.value,
             **self._further,
             **changed,
         }

@@ -10,14 +10,24 @@ from napari.layers import Image
 
 from napari_mpi.pipeline.api import Denoised, denoise
 
-__all__ = ["denoise_layer", "denoised_layer", "layer_array", "noise_map_layer"]
+__all__ = [
+    "ROLE",
+    "denoise_layer",
+    "denoised_layer",
+    "layer_array",
+    "noise_map_layer",
+    "uncertainty_layer",
+]
+
+ROLE = "napari_mpi_role"
+"""Key in a layer's metadata: which of a run's results it is."""
 
 # Robust bounds of the noise map's colours; single hot pixels must not set them.
 _NOISE_PERCENTILE = 99.5
 _MAX_SAMPLE = 4_000_000  # values
 
 
-def denoise_layer(layer: Image, **options: Any) -> tuple[Image, Image]:
+def denoise_layer(layer: Image, **options: Any) -> tuple[Image, ...]:
     """Denoise an image layer and add the results to its viewer, if it has one.
 
     Parameters
@@ -26,14 +36,15 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, Image]:
         A 2-D image or stack, gray or RGB; of a multiscale layer the full resolution
         is taken. It is not changed.
     **options
-        Those of `napari_mpi.denoise`: `preset`, `noise`, `weights`, `device`, `seed`
-        and single settings. Colour is taken from the layer.
+        Those of `napari_mpi.denoise`: `preset`, `noise`, `weights`, `device`, `seed`,
+        `uncertainty` and single settings. Colour is taken from the layer.
 
     Returns
     -------
     denoised, noise_map : napari.layers.Image
         In place and axes like the input; ``metadata["napari_mpi"]`` is the report.
-        For an RGB layer the noise map is averaged over the colours.
+        For an RGB layer the noise map is averaged over the colours. With
+        ``uncertainty=True`` a third layer holds the standard error of each pixel.
 
     Raises
     ------
@@ -55,9 +66,14 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, Image]:
             "to an image first."
         )
     result = denoise(layer_array(layer), rgb=layer.rgb, **options)
-    layers = (
-        denoised_layer(layer, result.image, result.report),
-        noise_map_layer(layer, result),
+    layers = tuple(
+        new
+        for new in (
+            denoised_layer(layer, result.image, result.report),
+            noise_map_layer(layer, result),
+            uncertainty_layer(layer, result),
+        )
+        if new is not None
     )
     viewer = napari.current_viewer()
     if viewer is not None and layer in viewer.layers:
@@ -84,7 +100,7 @@ def denoised_layer(layer: Image, image: Any, report: dict[str, Any]) -> Image:
         image,
         name=f"{layer.name} denoised",
         blending=layer.blending,
-        metadata={"napari_mpi": report},
+        metadata={"napari_mpi": report, ROLE: "denoised"},
         **_geometry(layer),
         **look,
     )
@@ -104,7 +120,26 @@ def noise_map_layer(layer: Image, result: Denoised) -> Image:
         contrast_limits=(-limit, limit),
         # Opened hidden, so that the first thing to see is the denoised image.
         visible=False,
-        metadata={"napari_mpi": result.report},
+        metadata={"napari_mpi": result.report, ROLE: "noise map"},
+        **_geometry(layer),
+    )
+
+
+def uncertainty_layer(layer: Image, result: Denoised) -> Image | None:
+    """Make the layer of the standard errors, if there are any, over the input layer."""
+    errors = result.uncertainty
+    if errors is None:
+        return None
+    if layer.rgb:
+        errors = errors[..., :3].mean(axis=-1)
+    some = errors.reshape(-1)[:: errors.size // _MAX_SAMPLE | 1]
+    return Image(
+        errors,
+        name=f"{layer.name} uncertainty",
+        colormap="inferno",
+        contrast_limits=(0, float(np.percentile(some, _NOISE_PERCENTILE)) or 1.0),
+        visible=False,
+        metadata={"napari_mpi": result.report, ROLE: "uncertainty"},
         **_geometry(layer),
     )
 

@@ -17,7 +17,12 @@ from scipy.linalg import toeplitz
 from scipy.optimize import nnls
 from scipy.stats import norm
 
-__all__ = ["NoiseEstimate", "combine_with_input", "estimate_noise"]
+__all__ = [
+    "NoiseEstimate",
+    "combine_with_input",
+    "error_variance",
+    "estimate_noise",
+]
 
 Array = NDArray[np.float64]
 
@@ -178,13 +183,25 @@ def combine_with_input(
     ndarray
         The mean of both, each weighted by the inverse of its error variance, float64.
     """
-    # Neighbours are about as hard to predict; together they tell more reliably.
-    error = _ERROR_PER_SPREAD * ndimage.gaussian_filter(
-        np.asarray(spread, np.float64), (0, _SMOOTHING, _SMOOTHING), mode="nearest"
-    )
+    error = error_variance(spread)
     weight = error / np.maximum(error + noise.variance(estimate), _TINY)
     combined: Array = estimate + weight * (noisy - np.asarray(estimate, np.float64))
     return combined
+
+
+def error_variance(spread: NDArray[Any]) -> Array:
+    """Return the expected squared error of predictions that scatter so much.
+
+    Parameters
+    ----------
+    spread : ndarray
+        Variance of the predictions that were averaged, shape (C, Y, X).
+    """
+    # Neighbours are about as hard to predict; together they tell more reliably.
+    smooth: Array = ndimage.gaussian_filter(
+        np.asarray(spread, np.float64), (0, _SMOOTHING, _SMOOTHING), mode="nearest"
+    )
+    return _ERROR_PER_SPREAD * smooth
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["from_opponent", "to_opponent"]
+__all__ = ["from_opponent", "opponent_errors_to_rgb", "to_opponent"]
 
 _AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
@@ -38,4 +38,18 @@ def to_opponent(rgb: NDArray[Any]) -> NDArray[np.float64]:
 def from_opponent(components: NDArray[Any]) -> NDArray[np.float64]:
     """Undo `to_opponent`."""
     rgb: NDArray[np.float64] = np.moveaxis(components, 0, -1) @ _AXES
+    return rgb
+
+
+def opponent_errors_to_rgb(errors: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the standard errors of red, green and blue from those of components.
+
+    Parameters
+    ----------
+    errors : ndarray
+        Standard errors of the three components, in the first axis, which are taken to
+        err independently.
+    """
+    variances = np.moveaxis(np.asarray(errors, np.float64) ** 2, 0, -1) @ _AXES**2
+    rgb: NDArray[np.float64] = np.sqrt(variances)
     return rgb

@@ -35,6 +35,10 @@ def add_parser(commands: Any) -> None:
         "--noise-map", action="store_true", help="also write what was removed"
     )
     denoise.add_argument(
+        "--uncertainty", action="store_true",
+        help="also write the estimated standard error of each pixel",
+    )  # fmt: skip
+    denoise.add_argument(
         "--forecast", action="store_true",
         help="only say how long each input will take, and how much memory",
     )  # fmt: skip
@@ -63,7 +67,9 @@ def _denoise(args: argparse.Namespace) -> int:
         try:
             image = read_image(source)
             require_writable(target, image)  # before the work, not after it
-            run = iter_denoise(image.data, rgb=image.rgb, **options)
+            run = iter_denoise(
+                image.data, rgb=image.rgb, uncertainty=args.uncertainty, **options
+            )
             if args.forecast:
                 print(f"{source}: {run.forecast()}")
                 continue
@@ -128,15 +134,18 @@ def _write_result(
     # Of a result that is denoised again, the first run's record is of no use.
     text, _ = split_record(image.description)
     description = join_record(text, result.report)
-    if with_noise_map:
-        stem = stem_of(target)
-        ending = target.name.removeprefix(stem)
+    extras = {"noise": (result.noise_map, "noise map")} if with_noise_map else {}
+    if result.uncertainty is not None:
+        extras["uncertainty"] = (result.uncertainty, "uncertainty")
+    stem = stem_of(target)
+    ending = target.name.removeprefix(stem)
+    for suffix, (data, called) in extras.items():
         write_image(
-            target.with_name(f"{stem.removesuffix('_denoised')}_noise{ending}"),
+            target.with_name(f"{stem.removesuffix('_denoised')}_{suffix}{ending}"),
             replace(
                 image,
-                data=result.noise_map,
-                name=f"{image.name} noise map",
+                data=data,
+                name=f"{image.name} {called}",
                 description=description,
             ),
         )

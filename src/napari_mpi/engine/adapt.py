@@ -85,6 +85,10 @@ class Adaptation:
     states : list of dict
         State dicts of the networks to fill with, valid at any time. Before the first
         snapshot it is the network as it came.
+    kept_at : list of int
+        The iterations after which these states were taken; 0 is before the first.
+    initial_validation : float or None
+        Like `AdaptStep.validation`, of the network as it came.
 
     Notes
     -----
@@ -114,7 +118,8 @@ class Adaptation:
         share = HELD_OUT if config.early_stopping else 0.0
         self._held_out = [1 - crop.mask(share) for crop in self._crops]
         self._start = self._state()
-        self.states = [self._start]
+        self.states, self.kept_at = [self._start], [0]
+        self.initial_validation: float | None = None
 
     def __iter__(self) -> Iterator[AdaptStep]:
         config = self._config
@@ -126,6 +131,7 @@ class Adaptation:
         lowest = math.inf
         if stopping:
             lowest = validation.error([validation.predict(self._network)])
+            self.initial_validation = lowest
         kept: list[_Snapshot] = []
         step, n_iter, n_worse = 0, config.n_iter, 0
         places = np.linspace(_FIRST_SNAPSHOT * n_iter, n_iter, _N_SNAPSHOTS)
@@ -142,6 +148,7 @@ class Adaptation:
                         error = validation.error([each.predicted for each in kept])
                     if error is None or error < lowest:
                         self.states = [each.state for each in kept]
+                        self.kept_at = [each.step for each in kept]
                         lowest, n_worse = lowest if error is None else error, 0
                     else:
                         n_worse += 1

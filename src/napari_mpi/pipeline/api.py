@@ -37,6 +37,7 @@ def denoise(
     device: str = "auto",
     rgb: bool = False,
     seed: int = 0,
+    uncertainty: bool = False,
     **settings: Any,
 ) -> Denoised:
     """Remove the noise from an image or stack.
@@ -62,13 +63,16 @@ def denoise(
         Whether the last axis holds RGB or RGBA samples. Transparency is kept.
     seed : int
         Seed of the masks.
+    uncertainty : bool
+        Whether to estimate the standard error of each pixel, too.
     **settings
         Single fields of `napari_mpi.FillConfig`, for instance ``n_iter=50``.
 
     Returns
     -------
     Denoised
-        The denoised image, the noise map and the report.
+        The denoised image, the noise map, the report, and the uncertainty if asked
+        for.
 
     Raises
     ------
@@ -104,6 +108,7 @@ def denoise(
         device=device,
         rgb=rgb,
         seed=seed,
+        uncertainty=uncertainty,
         **settings,
     )
     for _ in run:
@@ -120,6 +125,7 @@ def iter_denoise(
     device: str = "auto",
     rgb: bool = False,
     seed: int = 0,
+    uncertainty: bool = False,
     **settings: Any,
 ) -> Denoising:
     """Start the same run as `denoise` and hand it over, to be advanced step by step.
@@ -156,6 +162,7 @@ def iter_denoise(
         weights=loaded,
         device=resolve_device(device),
         seed=seed,
+        uncertainty=uncertainty,
     )
     if rgb and preset in MEASURING and loaded.image_channels == 1:
         run: Denoising = ColourDenoising(image, grid, begin)

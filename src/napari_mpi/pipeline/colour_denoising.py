@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi.arrays.colour import from_opponent, to_opponent
+from napari_mpi.arrays.colour import from_opponent, opponent_errors_to_rgb, to_opponent
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
@@ -127,4 +127,15 @@ class ColourDenoising(Denoising):
             "complete": all(report["complete"] for report in reports),
             "seconds": round(sum(report["seconds"] for report in reports), 2),
         }
-        return Denoised(image, noise_map, report)
+        return Denoised(image, noise_map, report, self._uncertainty(parts))
+
+    def _uncertainty(self, parts: list[Denoised]) -> NDArray[np.float32] | None:
+        errors = [part.uncertainty for part in parts if part.uncertainty is not None]
+        if not errors:
+            return None
+        uncertainty = memory.allocate(self._grid.shape, np.float32, self._on_disk)
+        for index in self._grid.indices():
+            plane = opponent_errors_to_rgb(np.stack([error[index] for error in errors]))
+            uncertainty[index][..., :3] = plane
+            memory.let_go(uncertainty)
+        return uncertainty

@@ -16,6 +16,7 @@ from scipy import ndimage
 import napari_mpi
 from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
 from napari_mpi.analysis.noise import NoiseEstimate, combine_with_input, estimate_noise
+from napari_mpi.analysis.uncertainty import standard_error
 from napari_mpi.analysis.verdict import Verdict, judge
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.arrays.planes import PlaneGrid
@@ -65,11 +66,17 @@ class Denoised:
     report : dict
         Settings, weights and their hash, seed, versions, device, and how far the run
         came; JSON-serialisable.
+    uncertainty : ndarray, optional
+        Estimated standard error of each denoised pixel, float32, in the input's units,
+        where it was asked for. It comes from how much the predictions of a pixel
+        scatter, and so holds their random error and not the bias: structure that no
+        prediction shows is missing here, too. 0 in planes that were not filled.
     """
 
     image: NDArray[Any]
     noise_map: NDArray[np.float32]
     report: dict[str, Any]
+    uncertainty: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,10 +148,11 @@ class Denoising:
         weights: Weights,
         device: torch.device,
         seed: int,
+        uncertainty: bool = False,
     ) -> None:
         self._grid, self._request, self._weights = grid, request, weights
         self._device, self._seed = device, seed
-        self._store = store = PlaneStore(image, grid)
+        self._store = store = PlaneStore(image, grid, uncertainty=uncertainty)
         self._noise: NoiseEstimate | None = None
         if not store.constant:
             # Empty frames would only widen the range.
@@ -160,6 +168,7 @@ class Denoising:
         self._tile_size = TILE_SIZE
         self._fallbacks: list[str] = []
         self._adaptations: list[dict[str, Any]] = []
+        self._filling: dict[str, Any] | None = None  # of the plane begun last
         self._n_done = 0
         self._touched: set[Index] = set()
         self._iterations = 0
@@ -229,7 +238,8 @@ class Denoising:
         """
         self.refresh()
         store = self._store
-        return Denoised(store.image, store.noise_map, self._report(self._judge()))
+        report = self._report(self._judge())
+        return Denoised(store.image, store.noise_map, report, store.uncertainty)
 
     def _run(self) -> Generator[Progress, None, None]:
         memory.keep_warm()
@@ -267,8 +277,17 @@ class Denoising:
                         device=self._device,
                     )
                     self._current = (index, plane, fill)
+                    losses: list[float] = []
+                    validations: list[float | None] = []
+                    self._filling = {
+                        "plane": number,
+                        "losses": losses,
+                        "validations": validations,
+                    }
                     for step in fill:
                         self._iterations += 1
+                        losses.append(step.loss)
+                        validations.append(step.validation)
                         yield Progress(
                             "filling",
                             number,
@@ -353,7 +372,9 @@ class Denoising:
                 "first_plane": group[0][0],
                 "losses": losses,
                 "validations": validations,
+                "initial_validation": adaptation.initial_validation,
                 "networks": len(adaptation.states),
+                "kept_at": adaptation.kept_at,
             }
         )
         return adaptation.states
@@ -467,9 +488,14 @@ class Denoising:
             values += ndimage.gaussian_filter(
                 before - values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
             )
-        if self._config.own_pixel and self._noise is not None:
+        own_noise = self._noise if self._config.own_pixel else None
+        if own_noise is not None or self._store.uncertainty is not None:
             spread = filled.spread.cpu().double().numpy() * self._scaling.gain**2
-            values = combine_with_input(before, values, spread, self._noise)
+            if self._store.uncertainty is not None:
+                errors = standard_error(spread, values, own_noise)
+                self._store.put_uncertainty(index, errors)
+            if own_noise is not None:
+                values = combine_with_input(before, values, spread, own_noise)
         self._store.put(index, noisy, values)
         self._touched.add(index)
 
@@ -500,6 +526,7 @@ class Denoising:
             "n_planes": self._grid.n_planes,
             "iterations": self._iterations,
             "adaptations": self._adaptations,
+            "filling": self._filling,
             "fallbacks": self._fallbacks,
             "complete": self._n_done == self._grid.n_planes,
             "seconds": round(self._seconds, 2),

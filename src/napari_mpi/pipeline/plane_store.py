@@ -30,12 +30,16 @@ class PlaneStore:
         NumPy, dask, zarr or memory-mapped; it is not changed.
     grid : PlaneGrid
         Where its planes lie.
+    uncertainty : bool
+        Whether to have a place for the standard error of each pixel, too.
 
     Attributes
     ----------
     image : ndarray
         The result; planes that are not done are still the noisy ones.
     noise_map : ndarray
+        float32, 0 in planes that are not done.
+    uncertainty : ndarray or None
         float32, 0 in planes that are not done.
     dtype : dtype
         The pixel type, in native byte order.
@@ -52,15 +56,20 @@ class PlaneStore:
         If pixels are NaN or infinite.
     """
 
-    def __init__(self, source: Any, grid: PlaneGrid) -> None:
+    def __init__(
+        self, source: Any, grid: PlaneGrid, *, uncertainty: bool = False
+    ) -> None:
         self._source, self._grid = source, grid
         dtype = np.dtype(source.dtype)
         # Big-endian files are common in microscopy; torch wants the native order.
         self.dtype = dtype.newbyteorder("=")
-        n_bytes = math.prod(grid.shape) * (dtype.itemsize + 4)
+        n_bytes = math.prod(grid.shape) * (dtype.itemsize + 4 + 4 * uncertainty)
         on_disk = memory.belongs_on_disk(source, n_bytes)
         self.image = memory.allocate(grid.shape, self.dtype, on_disk)
         self.noise_map = memory.allocate(grid.shape, np.float32, on_disk)
+        self.uncertainty: NDArray[np.float32] | None = None
+        if uncertainty:
+            self.uncertainty = memory.allocate(grid.shape, np.float32, on_disk)
         self.filled: list[Index] = []
         self._read()
 
@@ -106,6 +115,16 @@ class PlaneStore:
         self.image[index] = self._grid.from_channels(channels, noisy)
         self.noise_map[index] = noisy.astype(np.float64) - self.image[index]
 
+    def put_uncertainty(self, index: Index, errors: NDArray[Any]) -> None:
+        """Take the standard errors of a plane, shape (C, Y, X), if they are asked for.
+
+        Transparency is not denoised, and has none.
+        """
+        if self.uncertainty is not None:
+            nothing = np.zeros(self._grid.plane_shape, np.float32)
+            channels = errors.astype(np.float32)
+            self.uncertainty[index] = self._grid.from_channels(channels, nothing)
+
     def noisy(self, indices: list[Index]) -> NDArray[Any]:
         """Return planes of the source, (N, Y, X); colours count as planes."""
         return self._stacked([self._from_source(index) for index in indices])
@@ -119,7 +138,7 @@ class PlaneStore:
 
     def let_go(self) -> None:
         """Let what was read and written of files leave the memory."""
-        for array in (self._source, self.image, self.noise_map):
+        for array in (self._source, self.image, self.noise_map, self.uncertainty):
             memory.let_go(array)
 
 

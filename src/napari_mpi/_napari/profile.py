@@ -1,0 +1,147 @@
+"""Intensities along a line, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Shapes
+from napari.viewer import Viewer
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QPushButton
+from scipy.ndimage import map_coordinates
+
+from napari_mpi._napari.folds import Fold
+from napari_mpi._napari.plots import Plot, Series, wrapped_label
+from napari_mpi._napari.result_layers import ResultLayers, result_layers
+
+__all__ = ["ProfilePanel"]
+
+_LAYER_NAME = "profile line"
+_NEEDS_LAYERS = "This needs the denoised layer and its noise map, both open."
+
+
+class ProfilePanel(Fold):
+    """A folded plot of input and denoised along a line of the shown slice.
+
+    The line is the last one in the topmost shapes layer that has any, or else runs
+    across the middle.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(
+            "line profile",
+            "Intensities of the input and of the denoised image along a line.",
+        )
+        self._viewer = viewer
+        self._report: Mapping[str, Any] | None = None
+        self._chosen: Image | None = None
+        self.plot = Plot(
+            viewer,
+            "distance",
+            "intensity",
+            [Series("input", 0), Series("denoised", 1)],
+        )
+        self.words = wrapped_label()
+        self.draw_button = QPushButton("Draw a line")
+        self.draw_button.setToolTip(
+            "Draw the line with the mouse, in a shapes layer. Draw another one, or "
+            "move it, and the profile follows."
+        )
+        self.draw_button.clicked.connect(self.draw_line)
+        for widget in (self.words, self.plot, self.draw_button):
+            self.addWidget(widget)
+        self.collapse(animate=False)
+        viewer.dims.events.current_step.connect(self.later)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self.later)
+        for layer in viewer.layers:
+            self._watch(layer)
+
+    def show_report(
+        self, report: Mapping[str, Any] | None, chosen: Image | None
+    ) -> None:
+        """Look at the layers of this report from now on."""
+        self._report, self._chosen = report, chosen
+        self.now()
+
+    def draw_line(self) -> None:
+        """Let the user draw a line, in a shapes layer that is added if need be."""
+        layers = self._layers()
+        if layers is None:
+            return
+        for layer in self._viewer.layers:
+            if isinstance(layer, Shapes) and layer.name == _LAYER_NAME:
+                break
+        else:
+            like = layers.denoised
+            layer = Shapes(
+                ndim=2,
+                name=_LAYER_NAME,
+                scale=like.scale[-2:],
+                translate=like.translate[-2:],
+                units=like.units[-2:],
+                axis_labels=like.axis_labels[-2:],
+                edge_color="#e69f00",
+                edge_width=max(1, min(like.extent.data[1][-2:]) // 150),
+            )
+            self._viewer.add_layer(layer)
+        self._viewer.layers.selection.active = layer
+        layer.mode = "add_line"
+
+    def draw(self) -> None:
+        """Plot the line in the slice that is shown."""
+        layers = self._layers()
+        self.plot.setVisible(layers is not None)
+        self.draw_button.setEnabled(layers is not None)
+        if layers is None:
+            self.words.setText(_NEEDS_LAYERS)
+            return
+        denoised, noise_map = layers.planes(self._viewer)
+        line = self._drawn_line()
+        if line is None:
+            middle = (denoised.shape[0] - 1) // 2
+            ends = np.array([[middle, 0], [middle, denoised.shape[1] - 1]], float)
+            said = "Along the middle row of the shown slice."
+        else:
+            ends = np.array([layers.to_pixel(self._viewer, end) for end in line])
+            said = "Along the line that is drawn."
+        # The nearest pixel's value: a mean of several would hide the input's noise.
+        n_points = int(np.ceil(np.linalg.norm(ends[1] - ends[0]))) + 1
+        places = np.linspace(ends[0], ends[1], n_points).T  # (2, points)
+        after, removed = (
+            map_coordinates(plane, places, order=0, mode="nearest").astype(np.float64)
+            for plane in (denoised, noise_map)
+        )
+        corners = [layers.to_world(self._viewer, end) for end in ends]
+        distance = np.linspace(0, np.linalg.norm(corners[1] - corners[0]), len(after))
+        unit = f"{layers.denoised.units[-1]:~P}"
+        self.plot.set_x_title(f"distance in {'µm' if unit == 'um' else unit}")
+        self.plot.set_points(0, distance, after + removed)
+        self.plot.set_points(1, distance, after)
+        self.words.setText(said)
+
+    def _layers(self) -> ResultLayers | None:
+        return result_layers(self._viewer, self._report, self._chosen)
+
+    def _drawn_line(self) -> NDArray[np.float64] | None:
+        """Return both ends of the line in world coordinates, if there is one."""
+        for layer in reversed(self._viewer.layers):
+            if isinstance(layer, Shapes) and "line" in layer.shape_type:
+                last = len(layer.shape_type) - 1 - layer.shape_type[::-1].index("line")
+                return np.array([layer.data_to_world(end) for end in layer.data[last]])
+        return None
+
+    def _on_inserted(self, event: Any) -> None:
+        self._watch(event.value)
+
+    def _watch(self, layer: Any) -> None:
+        if isinstance(layer, Shapes):
+            layer.events.data.connect(self.later)
+            self.later()

@@ -1,0 +1,107 @@
+"""Find the layers of a result, and the slice of them that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.viewer import Viewer
+from numpy.typing import NDArray
+
+from napari_mpi._napari.layers import ROLE, layer_array
+from napari_mpi._napari.region import visible_region
+
+__all__ = ["ResultLayers", "result_layers"]
+
+
+@dataclass(frozen=True)
+class ResultLayers:
+    """The layers of a result.
+
+    Attributes
+    ----------
+    denoised, noise_map : napari.layers.Image
+        Of the same shape, colour aside.
+    """
+
+    denoised: Image
+    noise_map: Image
+
+    def planes(self, viewer: Viewer) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the slice of both that is shown, (Y, X), colours averaged."""
+        plane = visible_region(self.denoised, viewer.dims.point).plane(
+            layer_array(self.denoised)
+        )
+        if self.denoised.rgb:
+            plane = plane[..., :3].mean(axis=-1)
+        if plane.dtype == np.float16:  # SciPy reads single precision at least
+            plane = plane.astype(np.float32)
+        noise = visible_region(self.noise_map, viewer.dims.point).plane(
+            layer_array(self.noise_map)
+        )
+        return plane, noise
+
+    def to_pixel(self, viewer: Viewer, world: NDArray[Any]) -> NDArray[Any]:
+        """Return row and column of a place in the shown slice."""
+        layer = self.denoised
+        n_dims = layer.ndim
+        point = np.array([*viewer.dims.point[:-2], *world[-2:]], float)[-n_dims:]
+        return np.asarray(layer.world_to_data(point))[-2:]
+
+    def to_world(self, viewer: Viewer, pixel: NDArray[Any]) -> NDArray[Any]:
+        """Undo `to_pixel`."""
+        layer = self.denoised
+        position = np.array(layer.world_to_data(viewer.dims.point[-layer.ndim :]))
+        position[-2:] = pixel
+        return np.asarray(layer.data_to_world(position))[-2:]
+
+
+def result_layers(
+    viewer: Viewer, report: Mapping[str, Any] | None, chosen: Image | None = None
+) -> ResultLayers | None:
+    """Return the denoised layer and the noise map that a report belongs to.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    report : mapping or None
+        `Denoised.report`, which both carry.
+    chosen : napari.layers.Image, optional
+        Preferred where several results carry this report.
+
+    Returns
+    -------
+    ResultLayers or None
+        None unless both are open.
+    """
+    if report is None:
+        return None
+    carriers = [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Image) and layer.metadata.get("napari_mpi") == report
+    ]
+    noise_maps = [layer for layer in carriers if _role(layer) == "noise map"]
+    denoised = [layer for layer in carriers if _role(layer) == "denoised"]
+    if chosen in denoised:
+        denoised = [chosen]
+    for one in denoised:
+        shape = layer_array(one).shape
+        shape = shape[: len(shape) - one.rgb]
+        for noise_map in noise_maps:
+            if layer_array(noise_map).shape == shape:
+                return ResultLayers(one, noise_map)
+    return None
+
+
+def _role(layer: Image) -> str:
+    role = layer.metadata.get(ROLE)
+    if role is None:
+        # A file that was opened again has kept its name and its record only.
+        extras = ("noise map", "uncertainty")
+        role = next((extra for extra in extras if extra in layer.name), "denoised")
+    return str(role)

@@ -1,0 +1,190 @@
+"""How far a result can be trusted: words first, figures on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.viewer import Viewer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mpi._napari.course import CoursePanel
+from napari_mpi._napari.folds import Fold, one_at_a_time
+from napari_mpi._napari.plots import Plot, Series, wrapped_label
+from napari_mpi._napari.profile import ProfilePanel
+from napari_mpi._napari.result_layers import result_layers
+from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.analysis.photon_transfer import photon_transfer
+from napari_mpi.pipeline.findings import figures, headline, in_words
+
+__all__ = ["TrustPanel"]
+
+_NEEDS_LAYERS = "This needs the denoised layer and its noise map, both open."
+
+
+_LEAST_HEIGHT = 170  # pixels; the folded titles and a line or two
+
+
+class TrustPanel(QScrollArea):  # type: ignore[misc]
+    """What is to be said about a result; all figures are folded away at first.
+
+    It takes the room that the dock has left, and scrolls where that is too little.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._report: Mapping[str, Any] | None = None
+        self.words = wrapped_label()
+        self.words.hide()
+        self.course = CoursePanel(viewer)
+        self.figures = FiguresPanel()
+        self.profile = ProfilePanel(viewer)
+        self.photon_transfer = PhotonTransferPanel(viewer)
+        content = QWidget()
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumHeight(_LEAST_HEIGHT)
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.words)
+        folds = [self.course, self.figures, self.profile, self.photon_transfer]
+        for fold in folds:
+            layout.addWidget(fold)
+        layout.addStretch()
+        one_at_a_time(folds)
+
+    def show_report(
+        self, report: Mapping[str, Any] | None, chosen: Image | None = None
+    ) -> None:
+        """Show what the report of a run tells.
+
+        Parameters
+        ----------
+        report : mapping or None
+            `Denoised.report`, if there was a run.
+        chosen : napari.layers.Image, optional
+            The layer that the user has chosen; of results with one report, it is the
+            one to look at.
+        """
+        self._report = report
+        self.words.setVisible(report is not None)
+        if report is not None:
+            self.words.setText(" ".join(in_words(report)))
+            self.words.setToolTip(f"The noise map: {headline(report)}.")
+            self.course.show_report(report)
+            self.figures.show_report(report)
+        for fold in (self.profile, self.photon_transfer):
+            fold.show_report(report, chosen)
+
+
+class FiguresPanel(Fold):
+    """A folded table of what was measured before and after a run."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "figures of the noise",
+            "What was measured of the noise before the run, and of the noise map after "
+            "it. Point at a line to read what it means.",
+        )
+        content = QWidget()
+        self.table = QFormLayout(content)
+        self.table.setContentsMargins(0, 0, 0, 0)
+        self.table.setVerticalSpacing(2)
+        self.addWidget(content)
+        self.table.addRow(wrapped_label("There was no run yet."))
+        self.collapse(animate=False)
+
+    def show_report(self, report: Mapping[str, Any]) -> None:
+        """List the figures of a report."""
+        while self.table.rowCount():
+            self.table.removeRow(0)
+        found = figures(report)
+        for figure in found:
+            name, value = QLabel(figure.name), wrapped_label(figure.value)
+            for label in (name, value):
+                label.setToolTip(figure.meaning)
+            self.table.addRow(name, value)
+        if not found:
+            self.table.addRow(wrapped_label("Nothing was measured in this run."))
+
+
+class PhotonTransferPanel(Fold):
+    """A folded plot of the removed noise over the intensity.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(
+            "noise and intensity",
+            "How strong the removed noise is at each intensity of the shown slice, and "
+            "how strong the noise of the input was estimated to be.",
+        )
+        self._viewer = viewer
+        self._report: Mapping[str, Any] | None = None
+        self._chosen: Image | None = None
+        self.plot = Plot(
+            viewer,
+            "denoised intensity",
+            "variance",
+            [
+                Series("removed", 0, line=False, size=7),
+                Series("estimated before", 1),
+            ],
+        )
+        self.words = wrapped_label()
+        self.addWidget(self.words)
+        self.addWidget(self.plot)
+        self.collapse(animate=False)
+        viewer.dims.events.current_step.connect(self.later)
+
+    def show_report(
+        self, report: Mapping[str, Any] | None, chosen: Image | None
+    ) -> None:
+        """Look at the layers of this report from now on."""
+        self._report, self._chosen = report, chosen
+        self.now()
+
+    def draw(self) -> None:
+        """Plot the slice that is shown."""
+        layers = result_layers(self._viewer, self._report, self._chosen)
+        self.plot.setVisible(layers is not None)
+        if layers is None or self._report is None:
+            self.words.setText(_NEEDS_LAYERS)
+            return
+        found = photon_transfer(*layers.planes(self._viewer))
+        self.plot.set_points(0, found.intensity, found.variance)
+        noise = self._report["noise_estimate"]
+        if noise is None or self._report["rgb"]:
+            self.plot.set_points(1, [], [])
+        else:
+            # The line has a bend where the intensity falls below the offset.
+            steps = np.linspace(found.intensity[0], found.intensity[-1], 33)
+            self.plot.set_points(1, steps, NoiseEstimate(**noise).variance(steps))
+        self.words.setText(
+            "Circles far above the line: structure was removed, too. Far below: noise "
+            "was left. A little below is usual, as a part of each pixel's own value is "
+            "kept."
+        )

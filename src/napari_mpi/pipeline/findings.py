@@ -1,0 +1,176 @@
+"""What a report says about the noise and about trust: words first, then figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Figure", "figures", "headline", "in_words"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and what it means.
+
+    Attributes
+    ----------
+    name, value : str
+        Ready to be shown.
+    meaning : str
+        One plain sentence.
+    """
+
+    name: str
+    value: str
+    meaning: str
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """Return in a few words whether the noise map gives reason for doubt.
+
+    Parameters
+    ----------
+    report : mapping
+        `Denoised.report`.
+    """
+    verdict = report.get("verdict")
+    if verdict is None:
+        return "not judged"
+    number = len(verdict["warnings"])
+    if number == 0:
+        return "nothing suspicious"
+    return f"{number} warning{'s' if number > 1 else ''}"
+
+
+def in_words(report: Mapping[str, Any]) -> list[str]:
+    """Return sentences about how far the result can be trusted, and what was found.
+
+    Parameters
+    ----------
+    report : mapping
+        `Denoised.report`.
+
+    Examples
+    --------
+    >>> in_words({"verdict": {"warnings": []}})
+    ['Nothing suspicious was found in the noise map.']
+    """
+    verdict = report.get("verdict")
+    if verdict is not None:
+        said = list(verdict["warnings"])
+        said = said or ["Nothing suspicious was found in the noise map."]
+    elif report.get("planes_done"):
+        said = ["The image was returned as it is, so there is nothing to judge."]
+    else:
+        said = ["No plane was filled, so there is nothing to judge."]
+    if not report.get("complete", True):
+        said.append(
+            f"{report['planes_done']} of {report['n_planes']} planes are finished; the "
+            "others are not, or only in part."
+        )
+    choice = report.get("choice")
+    return [*said, *([choice] if choice else []), *report.get("fallbacks", ())]
+
+
+def figures(report: Mapping[str, Any]) -> list[Figure]:
+    """Return what was measured before and after, in the image's units.
+
+    Parameters
+    ----------
+    report : mapping
+        `Denoised.report`.
+    """
+    found: list[Figure] = []
+    if (noise := report.get("noise_estimate")) is not None:
+        found += _of_noise(noise)
+    if (verdict := report.get("verdict")) is not None:
+        found += _of_verdict(verdict)
+    return found
+
+
+def _of_noise(noise: Mapping[str, Any]) -> list[Figure]:
+    extent = noise["signal_range"]
+    relative = f" ({_percent(noise['rms'] / extent)})" if extent else ""
+    return [
+        Figure(
+            "noise of the input",
+            f"{noise['rms']:.3g}{relative}",
+            "Standard deviation of the input's noise, in the image's units and as a "
+            "share of the signal range.",
+        ),
+        Figure(
+            "shared by neighbours",
+            f"{_percent(noise['correlation'][0])}, {_percent(noise['correlation'][1])}",
+            "Correlation of the noise of neighbouring pixels along Y and X: 0 where "
+            "each pixel has its own noise, as photons and read-out make it.",
+        ),
+        Figure(
+            "stripes",
+            f"{_percent(noise['stripes'][0])}, {_percent(noise['stripes'][1])}",
+            "Share of the noise variance that all pixels of a row, and of a column, "
+            "have in common.",
+        ),
+        Figure(
+            "gain",
+            f"{noise['gain']:.3g}",
+            "Growth of the noise variance per unit of intensity: for photon noise the "
+            "counts that one photo-electron gives.",
+        ),
+        Figure(
+            "read noise",
+            f"{noise['read_noise']:.3g}",
+            "Standard deviation of the noise in the darkest regions.",
+        ),
+        Figure(
+            "saturated",
+            _percent(noise["saturated"]),
+            "Share of the input's pixels at the highest value that occurs.",
+        ),
+    ]
+
+
+def _of_verdict(verdict: Mapping[str, Any]) -> list[Figure]:
+    return [
+        Figure(
+            "noise map",
+            f"{verdict['std']:.3g}",
+            "Standard deviation of the noise map; a good one has about that of the "
+            "noise.",
+        ),
+        Figure(
+            "noise left",
+            _percent(verdict["noise_left"]),
+            "Noise of the denoised image as a share of the input's.",
+        ),
+        Figure(
+            "detail in the noise map",
+            _percent(verdict["structure_removed"]),
+            "Share of the contrast of the strongest fine structures that is in the "
+            "noise map instead of the denoised image.",
+        ),
+        Figure(
+            "excess correlation",
+            _percent(verdict["correlation"]),
+            "How much more neighbouring pixels of the noise map correlate than those "
+            "of the noise; above 15 % it holds structure.",
+        ),
+        Figure(
+            "shift of the mean",
+            _percent(verdict["drift"]),
+            "Mean of the noise map as a share of the noise's standard deviation: how "
+            "far the mean intensity has gone down.",
+        ),
+        Figure(
+            "clipped",
+            _percent(verdict["clipped"]),
+            "Share of pixels that denoising has put to an end of the pixel type's "
+            "range.",
+        ),
+    ]
+
+
+def _percent(share: float) -> str:
+    rounded = round(100 * share, 1)
+    # No minus before nothing.
+    return f"{rounded + 0.0:.1f} %" if abs(rounded) < 10 else f"{rounded:.0f} %"

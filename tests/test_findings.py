@@ -1,0 +1,57 @@
+import pytest
+
+from napari_mpi import denoise
+from napari_mpi.pipeline.findings import figures, headline, in_words
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        ({"verdict": {"warnings": []}}, "nothing suspicious"),
+        ({"verdict": {"warnings": ["a"]}}, "1 warning"),
+        ({"verdict": {"warnings": ["a", "b"]}}, "2 warnings"),
+        ({"verdict": None}, "not judged"),
+    ],
+)
+def test_the_headline_is_short(report, expected):
+    assert headline(report) == expected
+
+
+def test_warnings_come_first_and_then_what_was_chosen():
+    report = {"verdict": {"warnings": ["Noise remains."]}, "choice": "Rows are hidden."}
+    assert in_words(report) == ["Noise remains.", "Rows are hidden."]
+
+
+def test_what_is_unfinished_is_said():
+    report = {
+        "verdict": {"warnings": []},
+        "complete": False,
+        "planes_done": 2,
+        "n_planes": 5,
+        "fallbacks": ["Memory ran out."],
+    }
+    said = in_words(report)
+    assert said[0] == "Nothing suspicious was found in the noise map."
+    assert said[1].startswith("2 of 5 planes are finished")
+    assert said[2] == "Memory ran out."
+
+
+def test_an_image_that_came_back_unchanged_is_not_judged():
+    assert "returned as it is" in in_words({"verdict": None, "planes_done": 3})[0]
+    assert "No plane was filled" in in_words({"verdict": None, "planes_done": 0})[0]
+
+
+def test_the_figures_of_a_run(noisy):
+    report = denoise(noisy, n_iter=0, n_passes=2).report
+    report["noise_estimate"] |= {"rms": 7.516, "signal_range": 115.6, "gain": 2.25}
+    report["verdict"] |= {"noise_left": 0.25, "drift": -0.00001}
+    found = {figure.name: figure for figure in figures(report)}
+    assert found["noise of the input"].value == "7.52 (6.5 %)"
+    assert found["gain"].value == "2.25"
+    assert found["noise left"].value == "25 %"
+    assert found["shift of the mean"].value == "0.0 %"
+    assert all(figure.meaning.endswith(".") for figure in found.values())
+
+
+def test_without_a_measurement_there_are_no_figures():
+    assert figures({"noise_estimate": None, "verdict": None}) == []
