@@ -214,3 +214,13 @@ def test_the_reference_images_can_be_read(shared_data):
         image = read_image(path)
         assert can_read(path)
         assert image.axes in ("YX", "YXS")
+
+
+def test_an_image_that_does_not_fit_into_memory_is_named(tmp_path, stack, monkeypatch):
+    def full(*args, **kwargs):
+        raise MemoryError
+
+    write_image(tmp_path / "a.tif", an_image(stack, "TYX"))
+    monkeypatch.setattr(files, "read_tiff", full)
+    with pytest.raises(MemoryError, match=r"a\.tif does not fit .*Close other"):
+        read_image(tmp_path / "a.tif")

@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 
 import mrcfile
 import numpy as np
@@ -98,3 +99,30 @@ def test_a_header_that_promises_terabytes_takes_no_memory(tmp_path, stack):
     patch(tmp_path / "a.mrc", 0, struct.pack("<3i", 900000, 900000, 900000))
     with pytest.raises(FileError, match="truncated"):
         read_image(tmp_path / "a.mrc")
+
+
+@pytest.mark.parametrize("n_bytes", [-1000, -1])
+def test_an_mrc_header_with_a_negative_length_is_refused(tmp_path, stack, n_bytes):
+    write_mrc(tmp_path / "a.mrc", stack)
+    patch(tmp_path / "a.mrc", 92, struct.pack("<i", n_bytes))
+    with pytest.raises(FileError, match=rf"behind {n_bytes} further bytes"):
+        read_image(tmp_path / "a.mrc")
+
+
+def test_a_volume_stack_of_negative_depth_is_refused(tmp_path, stack):
+    write_mrc(tmp_path / "a.mrc", stack.reshape(1, *stack.shape))
+    patch(tmp_path / "a.mrc", 36, struct.pack("<i", -5))
+    with pytest.raises(FileError, match=r"an image of shape \(-1, -5, 40, 48\)"):
+        read_image(tmp_path / "a.mrc")
+
+
+def test_an_extended_header_of_gigabytes_takes_no_memory(tmp_path, stack):
+    write_mrc(tmp_path / "a.mrc", stack)
+    patch(tmp_path / "a.mrc", 92, struct.pack("<i", 2**31 - 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileError, match="truncated"):
+            read_image(tmp_path / "a.mrc")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -280,8 +280,13 @@ def _guarded(reader: Callable[[Path], ImageData], path: Path) -> ImageData:
     """Give every way in which a damaged file can fail one kind of error."""
     try:
         return reader(path)
-    except (FileError, PermissionError, MemoryError):
+    except (FileError, PermissionError):
         raise
+    except MemoryError as error:
+        raise MemoryError(
+            f"{path} does not fit into the free memory ({str(error) or 'none left'}). "
+            "Close other programs, or read a part of it elsewhere and save that."
+        ) from error
     except Exception as error:
         if "imagecodecs" in str(error):
             raise FileError(

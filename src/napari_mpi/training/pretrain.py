@@ -38,6 +38,10 @@ __all__ = ["PretrainStep", "iter_pretrain", "pretrain"]
 
 PathLike = str | os.PathLike[str]
 
+# What reading a checkpoint of another kind can end in.
+_FOREIGN: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError)
+_FOREIGN += (RuntimeError, TypeError, ValueError)
+
 
 @dataclass(frozen=True)
 class PretrainStep:
@@ -250,15 +254,35 @@ class _Progress:
             if not isinstance(saved, dict):
                 raise TypeError(f"expected a dict, got a {type(saved).__name__}")
             self.network.load_state_dict(saved["network"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            # How large Adam's steps are is for this run to say.
+            groups = self.optimizer.state_dict()["param_groups"]
+            moments = saved["optimizer"]["state"]
+            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
             self.step = int(saved["step"])
             self.seconds = float(saved["seconds"])
             self.losses = [float(loss) for loss in saved["losses"]]
-        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            self._check()
+        except _FOREIGN as error:
             raise WeightsError(
                 f"{path} is no checkpoint of this training ({error}). Give the .ckpt "
                 "file that an interrupted run left."
             ) from error
+
+    def _check(self) -> None:
+        if self.step < 0 or not 0 <= self.seconds < math.inf:
+            raise ValueError(f"it counts {self.step} steps in {self.seconds} s")
+        if len(self.losses) != self.step:
+            raise ValueError(f"it has {len(self.losses)} losses of {self.step} steps")
+        tensors = list(self.network.state_dict().values())
+        for parameter in self.network.parameters():
+            moments = self.optimizer.state[parameter]
+            tensors.append(moments["step"])
+            for key in ("exp_avg", "exp_avg_sq"):
+                if moments[key].shape != parameter.shape:
+                    raise ValueError(f"{key} has the shape {tuple(moments[key].shape)}")
+                tensors.append(moments[key])
+        if not all(torch.isfinite(tensor).all() for tensor in tensors):
+            raise ValueError("it holds NaN or infinite numbers")
 
 
 class _Workers:
