@@ -1,14 +1,20 @@
 import os
+import re
+import tempfile
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from image_files import an_image
 
 from napari_mpi.io import files
 from napari_mpi.io.files import (
     FileError,
+    ImageData,
     can_read,
     list_images,
     read_image,
@@ -224,3 +230,64 @@ def test_an_image_that_does_not_fit_into_memory_is_named(tmp_path, stack, monkey
     monkeypatch.setattr(files, "read_tiff", full)
     with pytest.raises(MemoryError, match=r"a\.tif does not fit .*Close other"):
         read_image(tmp_path / "a.tif")
+
+
+@st.composite
+def images(draw):
+    """An image of any type, layout, axes, scale, units and description."""
+    axes = draw(st.sampled_from(["YX", "ZYX", "TZCYX", "QYX", "QTZCYX", "YXS", "TYXS"]))
+    least = {"S": 3, "Y": 2, "X": 2}  # samples are three, planes more than a pixel
+    shape = [draw(st.integers(least.get(axis, 1), 3)) for axis in axes]
+    dtype = draw(st.sampled_from(["?", "c8"]) | st.sampled_from(["u1", "i2", ">u2"]))
+    dtype = draw(st.sampled_from([dtype, ">i4", "u8", "i8", "f2", ">f4", "f8"]))
+    data = np.random.default_rng(0).integers(0, 99, shape).astype(dtype)
+    data = data[tuple(slice(None, None, draw(st.sampled_from([1, -1]))) for _ in shape)]
+    data = data.transpose().copy().transpose() if draw(st.booleans()) else data
+    data.flags.writeable = draw(st.booleans())
+    scales = st.floats(1e-12, 1e12) | st.floats(min_value=0, exclude_min=True)
+    scales = scales.filter(np.isfinite)
+    texts = st.sampled_from(["pixel", "µm", "Å", "s", "inch", "x\n"]) | st.text()
+    return ImageData(
+        data,
+        axes,
+        tuple(draw(scales) for _ in axes),
+        tuple(draw(texts) for _ in axes),
+        draw(st.text(max_size=20)),
+        draw(st.text(max_size=200)),
+    )
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(images(), st.sampled_from(["a.tif", "a.ome.tif"]))
+def test_any_image_comes_back_or_is_refused_without_a_trace(image, name):
+    before = image.data.copy()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        try:
+            write_image(path, image)
+        except FileError as error:
+            assert re.search("cannot hold|split the image", str(error))
+            assert not list(Path(folder).iterdir())
+            return
+        back = read_image(path)
+        # Axes of length one are not always kept.
+        assert np.array_equal(back.data.squeeze(), before.squeeze())
+        assert back.data.dtype == before.dtype.newbyteorder("=")
+        assert back.data.dtype.isnative
+        assert back.rgb == image.rgb
+    assert np.array_equal(image.data, before)
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0, 8, 8), (2, 0, 3)])
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+def test_an_image_without_pixels_is_not_written(tmp_path, shape, name):
+    image = an_image(np.zeros(shape, np.uint8), "ZYX"[-len(shape) :])
+    with pytest.raises(FileError, match=r"has no pixels.*expected"):
+        write_image(tmp_path / name, image)
+    assert not list(tmp_path.iterdir())

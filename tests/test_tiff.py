@@ -10,6 +10,7 @@ from napari_mpi.io.files import (
     FileError,
     can_read,
     read_image,
+    write_image,
 )
 
 WRITERS = {
@@ -315,3 +316,10 @@ def test_a_large_tiff_is_read_when_its_pixels_are_asked_for(
     assert np.array_equal(data, stack)
     if compression is None:  # the file itself, which nothing may change
         assert not data.flags.writeable
+
+
+def test_boolean_colour_is_refused(tmp_path):
+    image = an_image(np.ones((4, 6, 3), bool), "YXS")
+    with pytest.raises(FileError, match="boolean samples: convert it to uint8"):
+        write_image(tmp_path / "a.tif", image)
+    assert not list(tmp_path.iterdir())

@@ -217,6 +217,11 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
     path = Path(path)
     name = path.name.lower()
     require_writable(path, image)
+    if image.data.size == 0:
+        raise FileError(
+            f"{path}: the image has no pixels, its shape is {image.data.shape}; "
+            "expected at least one along each axis."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
     # tifffile decides on OME by its own argument, so the partial name is free.

@@ -260,6 +260,11 @@ def write_imagej(path: Path, image: ImageData) -> None:
 
 def write_plain(path: Path, image: ImageData) -> None:
     """Write what neither ImageJ nor OME knows, with a description of our own."""
+    if image.rgb and image.data.dtype == bool:
+        # tifffile packs the bits of all samples together, and they come back mixed up.
+        raise FileError(
+            "A TIFF cannot hold colour of boolean samples: convert it to uint8."
+        )
     _save(
         path,
         image.data,
