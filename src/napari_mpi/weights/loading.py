@@ -242,7 +242,7 @@ def read_tensors(path: Path) -> Any:
             with zipfile.ZipFile(content) as archive:
                 # A little can unpack into a lot.
                 _require_small(path, sum(one.file_size for one in archive.infolist()))
-            content.seek(0)
+        content.seek(0)
         return torch.load(content, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
