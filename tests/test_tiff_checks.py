@@ -223,4 +223,5 @@ def test_a_jpeg_tiff_is_read(tmp_path):
         tifffile.imwrite(path, pixels, photometric="rgb", compression="jpeg", **options)
         data = read_image(path).data
         assert data.shape == pixels.shape
-        assert np.abs(data.astype(int) - 100).max() <= 2
+        # Pieces at the edge are filled up, and JPEG rings there.
+        assert np.abs(data.astype(int) - 100).max() <= 10
