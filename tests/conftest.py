@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def noisy(rng) -> np.ndarray:
     rows, columns = np.mgrid[:40, :48]
     disc = np.hypot(rows - 20, columns - 24) < 12
     return (100 + rng.poisson(10 + 90 * disc)).astype(np.uint16)
+
+
+@pytest.fixture
+def stack(rng) -> np.ndarray:
+    """Five planes of uint16, none of them empty."""
+    return rng.integers(1, 60000, (5, 40, 48), dtype=np.uint16)
+
+
+@pytest.fixture(autouse=True)
+def quiet_tifffile() -> None:
+    """Tests damage files on purpose; what tifffile logs about them is no news."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -261,6 +262,32 @@ def test_a_text_file_under_the_name_of_weights_is_refused(tmp_path):
     (tmp_path / "weights.pth").write_text("hello world")
     with pytest.raises(WeightsError, match=r"weights\.pth was not opened"):
         load_weights(tmp_path / "weights.pth")
+
+
+def test_a_card_that_is_nested_without_end_is_refused(tmp_path, network):
+    path = tmp_path / "a.safetensors"
+    rewrite(path, network.state_dict(), card="[" * 100_000)
+    with pytest.raises(WeightsError, match="damaged or no safetensors"):
+        load_weights(path)
+
+
+def test_a_little_that_unpacks_into_a_lot_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb/data.pkl", bytes(2**20))
+    assert path.stat().st_size < 2**15
+    monkeypatch.setattr(weights_module, "_MAX_BYTES", 2**15)
+    with pytest.raises(WeightsError, match=r"bomb\.pth is 1 MiB large"):
+        load_weights(path)
+
+
+def test_an_archive_with_names_in_no_encoding_is_refused(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"params": {}}, path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"weights/data", b"w\x87ights/data"))
+    with pytest.raises(WeightsError, match=r"weights\.pth was not opened"):
+        load_weights(path)
 
 
 def test_official_weights_survive_conversion(tmp_path, shared_data):

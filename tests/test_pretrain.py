@@ -290,6 +290,59 @@ def test_another_file_of_torch_is_no_checkpoint(images, output):
             run(images, output, settings(), resume=checkpoint)
 
 
+def without_moments(content):
+    content["optimizer"]["state"].clear()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda content: content.update(step=-1000), "counts -1000 steps"),
+        (lambda content: content.update(seconds=np.inf), "steps in inf s"),
+        (lambda content: content.update(losses=[]), "0 losses of 1 steps"),
+        (lambda content: content.update(step=float("inf")), "cannot convert"),
+        (lambda content: content.update(optimizer=[]), "list indices"),
+        (lambda content: content.update(network=3), "state_dict"),
+        (without_moments, "'step'"),
+        (
+            lambda content: content["network"]["head.bias"].fill_(np.nan),
+            "NaN or infinite",
+        ),
+        (
+            lambda content: content["optimizer"]["state"][0]["exp_avg"].fill_(np.inf),
+            "NaN or infinite",
+        ),
+        (
+            lambda content: content["optimizer"]["state"][0].update(
+                exp_avg=torch.zeros(2)
+            ),
+            r"exp_avg has the shape \(2,\)",
+        ),
+    ],
+)
+def test_a_checkpoint_that_makes_no_sense_is_refused(images, output, spoil, message):
+    run(images, output, settings(steps=1))
+    checkpoint = output.with_suffix(".ckpt")
+    content = torch.load(checkpoint, weights_only=True)
+    spoil(content)
+    torch.save(content, checkpoint)
+    with pytest.raises(WeightsError, match=f"no checkpoint of this.*{message}"):
+        run(images, output, settings(), resume=checkpoint)
+
+
+def test_a_checkpoint_does_not_decide_how_adam_steps(images, output):
+    run(images, output, settings(steps=1))
+    checkpoint = output.with_suffix(".ckpt")
+    content = torch.load(checkpoint, weights_only=True)
+    weights = {}
+    for weight_decay in (0, 1e9):
+        content["optimizer"]["param_groups"][0]["weight_decay"] = weight_decay
+        torch.save(content, checkpoint)
+        run(images, output, settings(steps=2), resume=checkpoint)
+        weights[weight_decay] = load_weights(output).state
+    assert same(weights[0], weights[1e9])
+
+
 def test_a_checkpoint_of_another_network_is_refused(images, output, tmp_path):
     save_weights(tmp_path / "start.safetensors", Hourglass(3, 1))
     start = tmp_path / "start.safetensors"

@@ -1,16 +1,19 @@
+import tempfile
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from napari.layers import Image
 from npe2 import PluginManager, PluginManifest
 
 import napari_mpi
 from napari_mpi._napari.reader import get_reader
 from napari_mpi.io import zarr_reader
-from napari_mpi.io.files import FileError, ImageData, write_image
+from napari_mpi.io.files import FileError, ImageData, can_hold_ome, write_image
 
 
 def layers_of(path):
@@ -191,3 +194,31 @@ def test_napari_finds_the_reader(tmp_path, noisy):
     for one in (path, tmp_path, store):
         names = [found.plugin_name for found in manager.iter_compatible_readers(one)]
         assert names == ["napari-mpi"]
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, database=None)
+@given(
+    st.sampled_from(["YX", "ZYX", "CYX", "TZCYX", "QYX", "YXS", "TYXS"]),
+    st.integers(2, 7),
+    st.sampled_from(["u1", "u2", ">u2", "i4", "i8", "f2", ">f4", "f8"]),
+    st.sampled_from(["a.tif", "a.ome.tif"]),
+    st.floats(1e-9, 1e9),
+    st.sampled_from(["µm", "s", "pixel", "parsec", ""]) | st.text(max_size=5),
+)
+def test_layers_hold_every_pixel_with_steps_above_zero(
+    axes, side, dtype, name, step, unit
+):
+    shape = [3 if axis == "S" else side for axis in axes]
+    data = np.random.default_rng(0).integers(0, 99, shape).astype(dtype)
+    image = ImageData(data, axes, (step,) * data.ndim, (unit,) * data.ndim)
+    assume(".ome." not in name or can_hold_ome(data.dtype))
+    with tempfile.TemporaryDirectory() as folder:
+        write_image(Path(folder) / name, image)
+        layers = layers_of(Path(folder) / name)
+    channels = [layer.data for layer in layers]
+    expected = np.moveaxis(data, axes.find("C"), 0) if "C" in axes else data[None]
+    assert np.array_equal(np.stack(channels), expected)
+    for layer in layers:
+        assert layer.data.dtype.isnative
+        assert layer.rgb == ("S" in axes)
+        assert all(0 < scale < np.inf for scale in layer.scale)

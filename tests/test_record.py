@@ -68,3 +68,11 @@ def test_what_is_no_record_is_none():
     assert valid_record(None) is None
     assert valid_record([1]) is None
     assert valid_record({}) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"napari_mpi": ' + "[" * 100_000, '{"napari_mpi_notes": 1}', '{"napari_mpi"'],
+)
+def test_a_line_that_only_looks_like_a_record_stays_text(line):
+    assert split_record(f"cells\n{line}") == (f"cells\n{line}", None)

@@ -217,6 +217,11 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
     path = Path(path)
     name = path.name.lower()
     require_writable(path, image)
+    if image.data.size == 0:
+        raise FileError(
+            f"{path}: the image has no pixels, its shape is {image.data.shape}; "
+            "expected at least one along each axis."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
     # tifffile decides on OME by its own argument, so the partial name is free.
@@ -280,8 +285,13 @@ def _guarded(reader: Callable[[Path], ImageData], path: Path) -> ImageData:
     """Give every way in which a damaged file can fail one kind of error."""
     try:
         return reader(path)
-    except (FileError, PermissionError, MemoryError):
+    except (FileError, PermissionError):
         raise
+    except MemoryError as error:
+        raise MemoryError(
+            f"{path} does not fit into the free memory ({str(error) or 'none left'}). "
+            "Close other programs, or read a part of it elsewhere and save that."
+        ) from error
     except Exception as error:
         if "imagecodecs" in str(error):
             raise FileError(

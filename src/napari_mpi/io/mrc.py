@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import warnings
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
+from mrcfile.mrcinterpreter import MrcInterpreter
 
 from napari_mpi.io.image_data import (
     FileError,
@@ -20,6 +22,8 @@ from napari_mpi.io.image_data import (
 __all__ = ["HEADER_BYTES", "is_mrc", "read_mrc"]
 
 HEADER_BYTES = 1024
+# Where the length of what lies between header and pixels is declared.
+_EXTENDED = 92
 _MODES = (0, 1, 2, 4, 6, 12)
 
 
@@ -43,18 +47,26 @@ def read_mrc(path: Path) -> ImageData:
             f"{HEADER_BYTES} bytes with the number of columns, rows and sections and a "
             f"mode out of {_MODES}, got {head[:16]!r}. Save it as TIFF."
         )
+    # Read as if nothing came between header and pixels: an extended header takes as
+    # much memory as is declared for it.
+    alone = io.BytesIO(head[:_EXTENDED] + bytes(4) + head[_EXTENDED + 4 :])
     with warnings.catch_warnings():
         # Light microscopes write MRC dialects that break small rules of the format.
         warnings.simplefilter("ignore")
-        # The data block is sized up before memory is taken for it.
-        with mrcfile.open(path, permissive=True, header_only=True) as mrc:
+        with MrcInterpreter(alone, permissive=True, header_only=True) as mrc:
             header = mrc.header
             dtype = mrcfile.utils.data_dtype_from_header(header)
             shape = mrcfile.utils.data_shape_from_header(header)
             voxel = mrc.voxel_size
             size = {axis: float(voxel[axis.lower()]) for axis in "XYZ"}
+    (extended,) = np.frombuffer(head, header.nsymbt.dtype, 1, _EXTENDED)
+    if extended < 0 or min(shape) < 1:
+        raise FileError(
+            f"{path} is damaged: its header declares an image of shape {shape} behind "
+            f"{extended} further bytes. Copy it again from its source."
+        )
     expected = math.prod(shape) * dtype.itemsize
-    start = HEADER_BYTES + int(header.nsymbt)
+    start = HEADER_BYTES + int(extended)
     found = path.stat().st_size - start
     if found < expected:
         raise truncated(

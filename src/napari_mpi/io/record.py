@@ -56,7 +56,7 @@ def split_record(description: str) -> tuple[str, dict[str, Any] | None]:
             continue
         try:
             record = json.loads(line)[_KEY]
-        except ValueError:
+        except (ValueError, RecursionError):
             text.append(line)
     return "\n".join(text), valid_record(record)
 

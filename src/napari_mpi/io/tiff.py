@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
-import struct
 import warnings
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -18,7 +15,12 @@ from napari_mpi.io.image_data import (
     FileError,
     ImageData,
     stem_of,
-    truncated,
+)
+from napari_mpi.io.tiff_checks import (
+    check_directories,
+    check_pixels,
+    check_references,
+    read_ome,
 )
 
 __all__ = [
@@ -65,7 +67,8 @@ _IMAGEJ_UNITS = {"µm": "micron", "µs": "us", "Å": "angstrom"}
 def read_tiff(path: Path) -> ImageData:
     """Read the first series of a TIFF file, and make sure that it is all there."""
     with tifffile.TiffFile(path) as tif:
-        _check_directories(tif, path)
+        check_directories(tif, path)
+        check_references(tif, path)
         if not tif.series:
             raise FileError(f"{path} holds no image, expected at least one.")
         if len(tif.series) > 1:
@@ -74,7 +77,7 @@ def read_tiff(path: Path) -> ImageData:
                 stacklevel=4,
             )
         series = tif.series[0]
-        _check_pixels(tif, series, path)
+        check_pixels(tif, series, path)
         # Mapped from the file itself, or else from a temporary one.
         lazy = series.nbytes > MAX_IN_MEMORY
         data = series.asarray(out="memmap" if lazy else None)
@@ -84,7 +87,7 @@ def read_tiff(path: Path) -> ImageData:
             tifffile.PHOTOMETRIC.YCBCR,
         )
         data, axes = _spatial_last(data, series.axes, colour=colour)
-        step, unit, description = _tiff_calibration(tif)
+        step, unit, description = _tiff_calibration(tif, path)
     return ImageData(
         data,
         axes,
@@ -93,82 +96,6 @@ def read_tiff(path: Path) -> ImageData:
         stem_of(path),
         description,
     )
-
-
-def _check_directories(tif: tifffile.TiffFile, path: Path) -> None:
-    """Refuse a file that ends before the last page's directory and tags.
-
-    tifffile only logs this, and goes on with the pages and tags that are left.
-    """
-    form, file = tif.tiff, tif.filehandle
-
-    def number(layout: str) -> int:
-        value: int = struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
-        return value
-
-    pointer, seen = 4 if form.version == 42 else 8, set[int]()
-    try:
-        while True:
-            file.seek(pointer)
-            offset = number(form.offsetformat)
-            if offset == 0 or offset in seen:
-                return
-            seen.add(offset)
-            file.seek(offset)
-            n_tags = number(form.tagnoformat)
-            # A damaged count must not take memory.
-            tags = file.read(min(n_tags * form.tagsize, file.size))
-            if len(tags) < n_tags * form.tagsize:
-                raise struct.error("the directory is cut off")
-            for code, kind, count, value in struct.iter_unpack(
-                form.tagheaderformat, tags
-            ):
-                layout = tifffile.TIFF.DATA_FORMATS.get(kind, "B")
-                n_bytes = count * struct.calcsize("<" + layout)
-                if code < 32768 and n_bytes > form.tagoffsetthreshold:  # not private
-                    (start,) = struct.unpack(form.offsetformat, value)
-                    if start + n_bytes > file.size:
-                        raise truncated(path, f"tag {code} is beyond its end")
-            pointer = offset + form.tagnosize + n_tags * form.tagsize
-    except struct.error as error:
-        raise truncated(
-            path, f"it should have a page at byte {offset}, it has {file.size} bytes"
-        ) from error
-
-
-def _check_pixels(
-    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
-) -> None:
-    """Refuse what tifffile would fill up with zeros."""
-    for page in series.pages:
-        if page is None:
-            raise FileError(
-                f"{path}: planes of the image {series.axes} {series.shape} are "
-                "missing. Copy it again, and all files that belong to it with it."
-            )
-        size = page.parent.filehandle.size
-        pieces = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-        end = max((offset + count for offset, count in pieces), default=0)
-        if series.dataoffset is not None:
-            end = max(end, series.dataoffset + series.nbytes)
-        if end > size:
-            raise truncated(path, f"its pixels end at byte {end}, the file at {size}")
-        if len(pieces) < math.prod(page.chunked) or not all(map(all, pieces)):
-            raise FileError(
-                f"{path}: parts of the pixels were never written, found {len(pieces)} "
-                f"of {math.prod(page.chunked)} pieces or empty ones. Save it again."
-            )
-    images = (tif.imagej_metadata or {}).get("images", 1)
-    found = series.size // (series.keyframe.imagelength * series.keyframe.imagewidth)
-    if images > found:
-        message = (
-            f"{path}: expected {images} planes as its ImageJ description says, found "
-            f"{found}. Copy or save it again."
-        )
-        # Over 4 GB ImageJ writes a single directory, and planes can be cut off.
-        if not tif.pages.is_multipage:
-            raise FileError(message)
-        warnings.warn(message, stacklevel=5)
 
 
 def _spatial_last(
@@ -186,10 +113,10 @@ def _spatial_last(
 
 
 def _tiff_calibration(
-    tif: tifffile.TiffFile,
+    tif: tifffile.TiffFile, path: Path
 ) -> tuple[dict[str, float], dict[str, str], str]:
     if tif.is_ome and tif.ome_metadata:
-        found, description = _ome_calibration(tif.ome_metadata)
+        found, description = _ome_calibration(tif.ome_metadata, path)
     elif tif.is_imagej and tif.imagej_metadata:
         found, description = _imagej_calibration(tif)
     elif tif.is_shaped and tif.shaped_metadata:
@@ -211,16 +138,15 @@ def _tiff_calibration(
     return step, {axis: _unit(str(found[axis][1])) for axis in step}, description
 
 
-def _ome_calibration(xml: str) -> tuple[dict[str, tuple[Any, Any]], str]:
-    try:
-        image = ElementTree.fromstring(xml).find("{*}Image")
-    except ElementTree.ParseError as error:
+def _ome_calibration(xml: str, path: Path) -> tuple[dict[str, tuple[Any, Any]], str]:
+    root = read_ome(xml, path)
+    if root is None:
         warnings.warn(
-            f"The OME description cannot be read ({error}): axes and pixel size are "
-            "unknown.",
+            "The OME description cannot be read: axes and pixel size are unknown.",
             stacklevel=6,
         )
         return {}, ""
+    image = root.find("{*}Image")
     pixels = None if image is None else image.find("{*}Pixels")
     if image is None or pixels is None:
         return {}, ""
@@ -334,6 +260,11 @@ def write_imagej(path: Path, image: ImageData) -> None:
 
 def write_plain(path: Path, image: ImageData) -> None:
     """Write what neither ImageJ nor OME knows, with a description of our own."""
+    if image.rgb and image.data.dtype == bool:
+        # tifffile packs the bits of all samples together, and they come back mixed up.
+        raise FileError(
+            "A TIFF cannot hold colour of boolean samples: convert it to uint8."
+        )
     _save(
         path,
         image.data,

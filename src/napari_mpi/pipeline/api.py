@@ -79,7 +79,8 @@ def denoise(
     TypeError
         If the pixels are boolean, complex or no numbers.
     ValueError
-        If the shape is no image, pixels are NaN or infinite, or a setting is wrong.
+        If the shape is no image, pixels are NaN, infinite or beyond 1e38, or a
+        setting is wrong.
     OSError
         If a result has to go to a temporary file and there is no space for it.
     MemoryError

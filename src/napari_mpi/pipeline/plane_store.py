@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 
 # The intensity scaling of a stack is read from about this many of its values.
 _N_SAMPLES = 4_000_000
+# What differences of pixels may be for float32 noise maps to hold them.
+_LARGEST, _SMALLEST = 1e38, 1e-30
 
 
 class PlaneStore:
@@ -53,7 +55,7 @@ class PlaneStore:
     Raises
     ------
     ValueError
-        If pixels are NaN or infinite.
+        If pixels are NaN or infinite, or too large or too small for a noise map.
     """
 
     def __init__(
@@ -99,6 +101,13 @@ class PlaneStore:
                 "for instance with numpy.nan_to_num, or crop them away."
             )
         self.constant = bool(min(extremes) == max(extremes))
+        lowest, highest = float(min(extremes)), float(max(extremes))
+        if max(-lowest, highest) > _LARGEST or 0 < highest - lowest < _SMALLEST:
+            raise ValueError(
+                f"Pixels reach from {lowest:.3g} to {highest:.3g}: expected no more "
+                f"than {_LARGEST:g}, and differences of at least {_SMALLEST:g}. "
+                "Multiply the image by a constant first."
+            )
         self.sample: NDArray[Any] = np.concatenate(samples)
 
     def _from_source(self, index: Index) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,9 @@ __all__ = ["Checkpoint", "settings_of"]
 # What may differ: how long to train. The rest decides what is trained, and on what.
 _BUDGET = ("steps", "minutes")
 _FREE = (*_BUDGET, "checkpoint_every")
+# What reading a checkpoint of another kind can end in.
+_FOREIGN: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError)
+_FOREIGN += (RuntimeError, TypeError, ValueError)
 
 Settings = dict[str, Any]
 
@@ -99,17 +103,37 @@ class Checkpoint:
                 raise TypeError(f"expected a dict, got a {type(saved).__name__}")
             _require_same(dict(saved["settings"]), self._settings, path)
             self._network.load_state_dict(saved["network"])
-            self._optimizer.load_state_dict(saved["optimizer"])
+            # How large Adam's steps are is for this run to say.
+            groups = self._optimizer.state_dict()["param_groups"]
+            moments = saved["optimizer"]["state"]
+            self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
             self.step = int(saved["step"])
             self.seconds = float(saved["seconds"])
             self.losses = [float(loss) for loss in saved["losses"]]
+            self._check()
         except WeightsError:
             raise
-        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+        except _FOREIGN as error:
             raise WeightsError(
                 f"{path} is no checkpoint of this training ({error}). Give the .ckpt "
                 "file that an interrupted run left."
             ) from error
+
+    def _check(self) -> None:
+        if self.step < 0 or not 0 <= self.seconds < math.inf:
+            raise ValueError(f"it counts {self.step} steps in {self.seconds} s")
+        if len(self.losses) != self.step:
+            raise ValueError(f"it has {len(self.losses)} losses of {self.step} steps")
+        tensors = list(self._network.state_dict().values())
+        for parameter in self._network.parameters():
+            moments = self._optimizer.state[parameter]
+            tensors.append(moments["step"])
+            for key in ("exp_avg", "exp_avg_sq"):
+                if moments[key].shape != parameter.shape:
+                    raise ValueError(f"{key} has the shape {tuple(moments[key].shape)}")
+                tensors.append(moments[key])
+        if not all(torch.isfinite(tensor).all() for tensor in tensors):
+            raise ValueError("it holds NaN or infinite numbers")
 
 
 def settings_of(

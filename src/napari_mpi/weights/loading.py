@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,12 +120,7 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
         name = "universal"
     path = _find(name)
     label = name if name in BUNDLED else path.name
-    size = path.stat().st_size
-    if size > _MAX_BYTES:
-        raise WeightsError(
-            f"{path} is {size / 2**20:.0f} MiB large: weights of this network take "
-            "about 3 MiB, so this is another kind of file."
-        )
+    _require_small(path, path.stat().st_size)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.suffix == ".safetensors":
         state, card = _read_safetensors(path)
@@ -136,6 +132,14 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
     is_file = name not in BUNDLED and Path(name).is_file()
     found_by = str(path.resolve()) if is_file else name
     return replace(_checked(state, label, sha256, card, path), source=found_by)
+
+
+def _require_small(path: Path, n_bytes: int) -> None:
+    if n_bytes > _MAX_BYTES:
+        raise WeightsError(
+            f"{path} is {n_bytes / 2**20:.0f} MiB large: weights of this network take "
+            "about 3 MiB, so this is another kind of file."
+        )
 
 
 def weights_folder() -> Path:
@@ -204,7 +208,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         card = json.loads(metadata.get("card", "{}"))
-    except (SafetensorError, json.JSONDecodeError, OSError, KeyError) as error:
+    except (SafetensorError, ValueError, RecursionError, OSError, KeyError) as error:
         raise WeightsError(
             f"{path} is damaged or no safetensors file ({error}). Copy it again, or "
             "choose other weights."
@@ -231,9 +235,17 @@ def read_tensors(path: Path) -> Any:
     WeightsError
         If the file is damaged or holds anything that could run code.
     """
+    _require_small(path, path.stat().st_size)
     content = io.BytesIO(path.read_bytes())
     try:
+        if zipfile.is_zipfile(content):
+            with zipfile.ZipFile(content) as archive:
+                # A little can unpack into a lot.
+                _require_small(path, sum(one.file_size for one in archive.infolist()))
+        content.seek(0)
         return torch.load(content, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     # A damaged file surfaces as almost anything, even as an AssertionError.
     except Exception as error:
         raise WeightsError(
