@@ -63,7 +63,12 @@ def _denoise(args: argparse.Namespace) -> int:
         try:
             image = read_image(source)
             require_writable(target, image)  # before the work, not after it
-            run = iter_denoise(image.data, rgb=image.rgb, **options)
+            run = iter_denoise(
+                image.data,
+                rgb=image.rgb,
+                channel_axis=image.channel_axis,
+                **options,
+            )
             if args.forecast:
                 print(f"{source}: {run.forecast()}")
                 continue

@@ -32,7 +32,7 @@ from napari_mpi.engine.devices import prefers_bfloat16
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.passes import TILE_SIZE, Passes
 from napari_mpi.pipeline.forecast import Forecast, forecast
-from napari_mpi.pipeline.plane_store import Index, PlaneStore, spread_evenly
+from napari_mpi.pipeline.plane_store import Index, PlaneStore, Results, spread_evenly
 from napari_mpi.weights.loading import Weights
 
 __all__ = [
@@ -141,10 +141,11 @@ class Denoising:
         weights: Weights,
         device: torch.device,
         seed: int,
+        results: Results | None = None,
     ) -> None:
         self._grid, self._request, self._weights = grid, request, weights
         self._device, self._seed = device, seed
-        self._store = store = PlaneStore(image, grid)
+        self._store = store = PlaneStore(image, grid, results)
         self._noise: NoiseEstimate | None = None
         if not store.constant:
             # Empty frames would only widen the range.

@@ -12,9 +12,10 @@ from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
 
-__all__ = ["Index", "PlaneStore", "spread_evenly"]
+__all__ = ["Index", "PlaneStore", "Results", "allocate_results", "spread_evenly"]
 
 Index = tuple[int, ...]
+Results = tuple[NDArray[Any], NDArray[np.float32]]
 _T = TypeVar("_T")
 
 # The intensity scaling of a stack is read from about this many of its values.
@@ -30,6 +31,8 @@ class PlaneStore:
         NumPy, dask, zarr or memory-mapped; it is not changed.
     grid : PlaneGrid
         Where its planes lie.
+    results : tuple of ndarray, optional
+        Where image and noise map go; by default into arrays of their own.
 
     Attributes
     ----------
@@ -52,15 +55,12 @@ class PlaneStore:
         If pixels are NaN or infinite.
     """
 
-    def __init__(self, source: Any, grid: PlaneGrid) -> None:
+    def __init__(
+        self, source: Any, grid: PlaneGrid, results: Results | None = None
+    ) -> None:
         self._source, self._grid = source, grid
-        dtype = np.dtype(source.dtype)
-        # Big-endian files are common in microscopy; torch wants the native order.
-        self.dtype = dtype.newbyteorder("=")
-        n_bytes = math.prod(grid.shape) * (dtype.itemsize + 4)
-        on_disk = memory.belongs_on_disk(source, n_bytes)
-        self.image = memory.allocate(grid.shape, self.dtype, on_disk)
-        self.noise_map = memory.allocate(grid.shape, np.float32, on_disk)
+        self.image, self.noise_map = results or allocate_results(source, grid.shape)
+        self.dtype = self.image.dtype
         self.filled: list[Index] = []
         self._read()
 
@@ -121,6 +121,18 @@ class PlaneStore:
         """Let what was read and written of files leave the memory."""
         for array in (self._source, self.image, self.noise_map):
             memory.let_go(array)
+
+
+def allocate_results(source: Any, shape: tuple[int, ...]) -> Results:
+    """Return arrays for the denoised image and the noise map of a source."""
+    # Big-endian files are common in microscopy; torch wants the native order.
+    dtype = np.dtype(source.dtype).newbyteorder("=")
+    n_bytes = math.prod(shape) * (dtype.itemsize + 4)
+    on_disk = memory.belongs_on_disk(source, n_bytes)
+    return (
+        memory.allocate(shape, dtype, on_disk),
+        memory.allocate(shape, np.float32, on_disk),
+    )
 
 
 def spread_evenly(items: list[_T], number: int) -> list[_T]:
