@@ -18,6 +18,8 @@ from magicgui.widgets import (
 from napari.layers import Image
 from superqt import QCollapsible
 
+from napari_mpi._napari.preferences import Preferences
+from napari_mpi._napari.selection import PlaneChoice
 from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
 from napari_mpi.engine.devices import available_devices
 from napari_mpi.weights.library import installed_weights
@@ -38,9 +40,15 @@ _ADVANCED = (
 
 
 class DenoiseForm(Container):  # type: ignore[misc]
-    """Which layer to denoise, and how; `options` are keywords of `iter_denoise`."""
+    """Which layer to denoise, and how; `options` are keywords of `iter_denoise`.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    preferences : Preferences
+        What is chosen at first.
+    """
+
+    def __init__(self, preferences: Preferences) -> None:
         super().__init__(labels=True)
         self.margins = (0, 0, 0, 0)
         self.image = create_widget(
@@ -48,10 +56,11 @@ class DenoiseForm(Container):  # type: ignore[misc]
             label="image",
             options={"tooltip": "The layer to denoise. It is not changed."},
         )
+        self.planes = PlaneChoice()
         self.preset = ComboBox(
             label="preset",
             choices=list(PRESETS),
-            value="auto",
+            value=preferences.preset,
             tooltip="'auto' measures the noise and chooses for itself; 'fast' does "
             "so in a third of the time; 'paper' and 'paper-fast' are the published "
             "settings.",
@@ -78,9 +87,11 @@ class DenoiseForm(Container):  # type: ignore[misc]
             filter="Weights (*.safetensors *.pth *.pt)",
             tooltip="Weights that were trained here, or the MPI authors' files.",
         )
+        devices = ["auto", *available_devices()]
         self.device = ComboBox(
             label="device",
-            choices=["auto", *available_devices()],
+            choices=devices,
+            value=preferences.device if preferences.device in devices else "auto",
             tooltip="Where to compute; 'auto' takes the fastest there is.",
         )
         self.n_iter = SpinBox(
@@ -143,6 +154,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
         self.extend(
             [
                 self.image,
+                self.planes,
                 self.preset,
                 self.noise,
                 self.weights,
@@ -152,6 +164,8 @@ class DenoiseForm(Container):  # type: ignore[misc]
         )
         self._fold_advanced()
         self.weights_file.visible = False
+        self.planes.visible = False
+        self.image.changed.connect(self.planes.follow)
         self.preset.changed.connect(self._show_settings)
         self.noise.changed.connect(self._show_settings)
         self.weights.changed.connect(self._show_weights_file)

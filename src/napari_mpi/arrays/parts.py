@@ -50,20 +50,13 @@ class _Part:
 
     def __getitem__(self, index: int | slice | Index) -> NDArray[Any]:
         inner = iter(index if isinstance(index, tuple) else (index,))
-        places = [
-            one[next(inner, slice(None))] if isinstance(one, range) else one
-            for one in self._chosen
-        ]
-        return np.asarray(
-            self._source[
-                tuple(
-                    slice(place.start, place.stop)
-                    if isinstance(place, range)
-                    else place
-                    for place in places
-                )
-            ]
-        )
+        places: list[int | slice] = []
+        for one in self._chosen:
+            place = one[next(inner, slice(None))] if isinstance(one, range) else one
+            if isinstance(place, range):
+                place = slice(place.start, place.stop)
+            places.append(place)
+        return np.asarray(self._source[tuple(places)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[()], dtype=dtype)
