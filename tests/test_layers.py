@@ -8,8 +8,8 @@ from napari_mpi._napari.layers import (
     denoise_layer,
     denoised_layer,
     noise_map_layer,
+    noise_picture,
 )
-from napari_mpi.pipeline.api import Denoised
 
 
 def a_layer(noisy, **kwargs) -> Image:
@@ -92,9 +92,8 @@ def test_of_a_multiscale_layer_the_full_resolution_is_taken(noisy):
 
 
 def test_a_noise_map_of_zeros_can_be_shown():
-    image = np.zeros((20, 20), np.uint8)
-    result = Denoised(image, np.zeros((20, 20), np.float32), {})
-    noise_map = noise_map_layer(Image(image), result)
+    picture = noise_picture(np.zeros((20, 20), np.float32), rgb=False)
+    noise_map = noise_map_layer(Image(np.zeros((20, 20), np.uint8)), picture)
     assert noise_map.contrast_limits == [-1, 1]
 
 

@@ -14,7 +14,12 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_mpi._napari.form import DenoiseForm
 from napari_mpi._napari.keyboard import make_reachable
-from napari_mpi._napari.layers import denoised_layer, layer_array, noise_map_layer
+from napari_mpi._napari.layers import (
+    NoisePicture,
+    denoised_layer,
+    layer_array,
+    noise_map_layer,
+)
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.region import region_layer, visible_region
 from napari_mpi._napari.replay_buttons import ReplayButtons
@@ -23,13 +28,12 @@ from napari_mpi._napari.selection import LayerPart, chosen_layers
 from napari_mpi._napari.workers import (
     KEEP,
     REFRESH_PICTURE,
-    Finished,
     Trial,
     denoise_in_thread,
     try_in_thread,
 )
 from napari_mpi.config import MEASURING
-from napari_mpi.pipeline.api import Denoising, Progress
+from napari_mpi.pipeline.api import Denoised, Denoising, Progress
 from napari_mpi.weights.loading import prefer_weights_folder
 
 __all__ = ["DenoiseWidget"]
@@ -58,6 +62,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._report: dict[str, Any] | None = None  # of the last run
         self._growing: Any = None  # the array that a run fills
         self._shown: Image | None = None  # the layer that shows it
+        self._noise_layer: Image | None = None
         self._started = self._refreshed = self._repainted = 0.0
 
         preferences = Preferences.load()
@@ -123,7 +128,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         napari_viewer.layers.selection.events.changed.connect(self._name_run_button)
-        make_reachable(self)
+        make_reachable(self, self.form.advanced)
 
     @property
     def running(self) -> bool:
@@ -240,12 +245,15 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self._queue.clear()
             self._worker.send(KEEP)
 
-    def _on_yielded(self, item: Denoising | Progress) -> None:
+    def _on_yielded(self, item: Denoising | Progress | NoisePicture) -> None:
         # A yield that was under way when Cancel was pressed must not overwrite it.
         if self._worker is None or self._worker.abort_requested:
             return
         if isinstance(item, Denoising):
             self._growing = item.image
+            return
+        if isinstance(item, NoisePicture):
+            self._show_noise(item)
             return
         self._follow(item)
         if item.phase == "filling" and self._growing is not None:
@@ -265,6 +273,15 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self._restore_choice()
         elif self._shown in self._viewer.layers:
             self._shown.refresh()
+
+    def _show_noise(self, noise: NoisePicture) -> None:
+        """Add the noise map; one layer in a turn, so that the window never waits."""
+        if self._part is not None:
+            self._noise_layer = noise_map_layer(
+                self._part.layer, noise, self._part.offset
+            )
+            self._viewer.add_layer(self._noise_layer)
+            self._restore_choice()
 
     def _restore_choice(self) -> None:
         """Choose the input again, after a layer that was added became the choice."""
@@ -287,21 +304,23 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             f"{_duration(left)} left"
         )
 
-    def _on_result(self, finished: Finished | None) -> None:
+    def _on_result(self, result: Denoised | None) -> None:
         # An aborted worker returns nothing.
-        if finished is None or self._part is None:
+        if result is None or self._part is None:
             return
-        layer, offset, result = self._part.layer, self._part.offset, finished.result
-        if finished.noise is None:
+        layer = self._part.layer
+        if self._noise_layer is None:
             self._say_outcome(
                 layer,
                 "Stopped while the network was learning from the image; no plane was "
                 "filled yet, so there is nothing to keep.",
             )
             return
-        self._viewer.add_layer(noise_map_layer(layer, result, offset, finished.noise))
+        self._noise_layer.metadata["napari_mpi"] = result.report
         if self._shown is None or self._shown not in self._viewer.layers:
-            self._shown = denoised_layer(layer, result.image, result.report, offset)
+            self._shown = denoised_layer(
+                layer, result.image, result.report, self._part.offset
+            )
             self._viewer.add_layer(self._shown)
         else:  # it was there before the noise map, and goes on top of it
             layers = self._viewer.layers
@@ -309,7 +328,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self._shown.metadata["napari_mpi"] = result.report
             self._shown.refresh()
         self._viewer.layers.selection.active = self._shown
-        self._shown = None  # it is the user's now
+        self._shown = self._noise_layer = None  # they are the user's now
         self._restore_choice()
         self._report = report = result.report
         self._offer_replay()
@@ -365,10 +384,11 @@ class DenoiseWidget(Container):  # type: ignore[misc]
 
     def _on_finished(self) -> None:
         # What is still shown belongs to a run that was cancelled or that failed.
-        if self._shown is not None and self._shown in self._viewer.layers:
-            self._viewer.layers.remove(self._shown)
+        for layer in (self._shown, self._noise_layer):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
         self._worker = self._part = self._layer = None
-        self._growing = self._shown = None
+        self._growing = self._shown = self._noise_layer = None
         self._run_next()
 
     def _name_run_button(self) -> None:

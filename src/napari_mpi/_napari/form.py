@@ -175,6 +175,9 @@ class DenoiseForm(Container):  # type: ignore[misc]
         """Put the expert settings at the end, folded away."""
         self.advanced.margins = (0, 0, 0, 0)
         self.advanced_fold = QCollapsible("advanced settings")
+        self.advanced_fold.toggleButton().setToolTip(
+            "Settings that the preset chooses well for most images."
+        )
         self.advanced_fold.addWidget(self.advanced.native)
         self.advanced_fold.collapse(animate=False)
         self.native.layout().addWidget(self.advanced_fold)

@@ -12,12 +12,21 @@ from qtpy.QtWidgets import QWidget
 __all__ = ["controls", "make_reachable"]
 
 
-def make_reachable(dock: Container) -> None:
-    """Name every control as its label does, and let Tab go through them in order."""
-    for widget in _inside(dock):
-        # Without a name a screen reader would say "spin box" and no more.
-        widget.native.setAccessibleName(widget.label)
-        widget.native.setAccessibleDescription(widget.tooltip or "")
+def make_reachable(dock: Container, *folded: Container) -> None:
+    """Name every control as its label does, and let Tab go through them in order.
+
+    Parameters
+    ----------
+    dock : Container
+        The dock.
+    *folded : Container
+        Controls that Qt has put into it, where magicgui does not see them.
+    """
+    for container in (dock, *folded):
+        for widget in _inside(container):
+            # Without a name a screen reader would say "spin box" and no more.
+            widget.native.setAccessibleName(widget.label)
+            widget.native.setAccessibleDescription(widget.tooltip or "")
     in_order = controls(dock.native)
     for before, after in pairwise(in_order):
         QWidget.setTabOrder(before, after)

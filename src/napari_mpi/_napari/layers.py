@@ -11,7 +11,7 @@ from napari.layers import Image
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_mpi.pipeline.api import Denoised, denoise
+from napari_mpi.pipeline.api import denoise
 
 __all__ = [
     "NoisePicture",
@@ -76,8 +76,9 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, Image]:
     )
     layers = (
         denoised_layer(layer, result.image, result.report),
-        noise_map_layer(layer, result),
+        noise_map_layer(layer, noise_picture(result.noise_map, layer.rgb)),
     )
+    layers[1].metadata["napari_mpi"] = result.report
     viewer = napari.current_viewer()
     if viewer is not None and layer in viewer.layers:
         for new in layers:
@@ -148,9 +149,8 @@ class NoisePicture:
     limit: float
 
 
-def noise_picture(result: Denoised, rgb: bool) -> NoisePicture:
+def noise_picture(values: NDArray[np.float32], rgb: bool) -> NoisePicture:
     """Compute what a noise map's layer shows; of a large one it takes a while."""
-    values = result.noise_map
     if rgb:
         values = values[..., :3].mean(axis=-1)
     some = values.reshape(-1)[:: values.size // _MAX_SAMPLE | 1]
@@ -159,13 +159,9 @@ def noise_picture(result: Denoised, rgb: bool) -> NoisePicture:
 
 
 def noise_map_layer(
-    layer: Image,
-    result: Denoised,
-    offset: tuple[int, ...] = (),
-    picture: NoisePicture | None = None,
+    layer: Image, picture: NoisePicture, offset: tuple[int, ...] = ()
 ) -> Image:
     """Make the layer of what was removed, lying exactly over the input layer."""
-    picture = picture or noise_picture(result, layer.rgb)
     return Image(
         picture.values,
         name=f"{layer.name} noise map",
@@ -175,7 +171,6 @@ def noise_map_layer(
         visible=False,
         rgb=False,
         multiscale=False,
-        metadata={"napari_mpi": result.report},
         **_geometry(layer, offset),
     )
 

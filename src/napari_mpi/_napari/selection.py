@@ -80,10 +80,14 @@ class PlaneChoice(Container):  # type: ignore[misc]
             "planes only and lies in their place.",
         )
         self.first = SpinBox(
-            min=0, tooltip="The first plane, counted as on the slider of the viewer."
+            label="first plane",
+            min=0,
+            tooltip="The first plane, counted as on the slider of the viewer.",
         )
         self.last = SpinBox(
-            min=0, tooltip="The last plane, counted as on the slider of the viewer."
+            label="last plane",
+            min=0,
+            tooltip="The last plane, counted as on the slider of the viewer.",
         )
         self.range = Container(
             widgets=[self.first, self.last],

@@ -24,7 +24,6 @@ from napari_mpi.pipeline.api import (
 __all__ = [
     "KEEP",
     "REFRESH_PICTURE",
-    "Finished",
     "Trial",
     "denoise_in_thread",
     "try_in_thread",
@@ -44,17 +43,6 @@ class _RunFailedError(Exception):
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A result, and what would take long to compute of it while the window waits.
-
-    `noise` is None if no plane was filled, so that there is nothing to show.
-    """
-
-    result: Denoised
-    noise: NoisePicture | None
-
-
-@dataclass(frozen=True)
 class Trial:
     """What a preset made of a region, and what the whole layer would take."""
 
@@ -68,8 +56,12 @@ class Trial:
 @thread_worker  # type: ignore[untyped-decorator]
 def denoise_in_thread(
     part: LayerPart, options: dict[str, Any], live: bool
-) -> Generator[Denoising | Progress, str | None, Finished]:
-    """Denoise a part of a layer; `live` keeps what is shown up to date."""
+) -> Generator[Denoising | Progress | NoisePicture, str | None, Denoised]:
+    """Denoise a part of a layer; `live` keeps what is shown up to date.
+
+    What takes long to compute of the noise map is yielded before the result is
+    returned, unless no plane was filled.
+    """
     # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
     try:
         layer = part.layer
@@ -94,8 +86,9 @@ def denoise_in_thread(
         result = run.result()
         if part.planes:
             result.report["planes"] = part.planes
-        filled = result.report["complete"] or result.noise_map.any()
-        return Finished(result, noise_picture(result, layer.rgb) if filled else None)
+        if result.report["complete"] or result.noise_map.any():
+            yield noise_picture(result.noise_map, layer.rgb)
+        return result
     except RuntimeError as error:
         raise _RunFailedError(
             f"The computation failed: {error}. Try the device cpu, or a smaller region."

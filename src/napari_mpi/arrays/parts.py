@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -40,9 +39,10 @@ class _Part:
 
     def __init__(self, source: Any, index: Index) -> None:
         self._source = source
-        self._chosen = [
+        rest = (slice(None),) * (len(source.shape) - len(index))
+        self._chosen: list[int | range] = [
             range(length)[one]
-            for length, one in zip_longest(source.shape, index, fillvalue=slice(None))
+            for length, one in zip(source.shape, (*index, *rest), strict=True)
         ]
         self.dtype = np.dtype(source.dtype)
         self.shape = tuple(len(one) for one in self._chosen if isinstance(one, range))
@@ -53,9 +53,9 @@ class _Part:
         places: list[int | slice] = []
         for one in self._chosen:
             place = one[next(inner, slice(None))] if isinstance(one, range) else one
-            if isinstance(place, range):
-                place = slice(place.start, place.stop)
-            places.append(place)
+            places.append(
+                slice(place.start, place.stop) if isinstance(place, range) else place
+            )
         return np.asarray(self._source[tuple(places)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
