@@ -163,6 +163,7 @@ def test_without_live_preview_nothing_is_shown_before_the_end(
     )
     viewer.add_image(stack, name="cells")
     run(widget, qtbot)
+    assert not shown
     denoised = viewer.layers["cells denoised"]
     assert np.array_equal(denoised.data, denoise(stack, **QUICK).image)
 

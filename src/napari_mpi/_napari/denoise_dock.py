@@ -63,6 +63,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._growing: Any = None  # the array that a run fills
         self._shown: Image | None = None  # the layer that shows it
         self._noise_layer: Image | None = None
+        self._closed = False
         self._started = self._refreshed = self._repainted = 0.0
 
         preferences = Preferences.load()
@@ -128,6 +129,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         napari_viewer.layers.selection.events.changed.connect(self._name_run_button)
+        self.native.destroyed.connect(self._on_closed)
         make_reachable(self, self.form.advanced)
 
     @property
@@ -306,7 +308,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
 
     def _on_result(self, result: Denoised | None) -> None:
         # An aborted worker returns nothing.
-        if result is None or self._part is None:
+        if result is None or self._part is None or self._closed:
             return
         layer = self._part.layer
         if self._noise_layer is None:
@@ -370,7 +372,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._offer_replay()
 
     def _on_layer_removed(self, event: Any) -> None:
-        if self.running and event.value is self._layer:
+        if self.running and event.value is self._layer and not self._closed:
             self._worker.quit()
             self._say_outcome(self._layer, "Cancelled, as the input layer was removed.")
 
@@ -379,7 +381,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
 
     def _on_error(self, error: Exception) -> None:
         notification_manager.receive_error(type(error), error, error.__traceback__)
-        if self._layer is not None:
+        if self._layer is not None and not self._closed:
             self._say_outcome(self._layer, f"Not done: {error}")
 
     def _on_finished(self) -> None:
@@ -389,7 +391,15 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 self._viewer.layers.remove(layer)
         self._worker = self._part = self._layer = None
         self._growing = self._shown = self._noise_layer = None
-        self._run_next()
+        if not self._closed:
+            self._run_next()
+
+    def _on_closed(self) -> None:
+        """End the run when the dock or the window is gone, and with it the texts."""
+        self._closed = True
+        self._queue.clear()
+        if self._worker is not None:
+            self._worker.quit()
 
     def _name_run_button(self) -> None:
         """Say on the button how many layers it is about."""
