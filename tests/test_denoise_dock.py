@@ -308,6 +308,7 @@ def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
     widget.native.deleteLater()
     finish(widget, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells"]
+    viewer.layers.clear()  # what the dock listened to finds nothing that is gone
 
 
 def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):

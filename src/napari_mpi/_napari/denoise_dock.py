@@ -403,6 +403,8 @@ class DenoiseWidget(Container):  # type: ignore[misc]
 
     def _name_run_button(self) -> None:
         """Say on the button how many layers it is about."""
+        if self._closed:
+            return
         number = len(chosen_layers(self._viewer, self.form.image.value))
         self.run_button.text = f"&Run on {number} layers" if number > 1 else "&Run"
 
