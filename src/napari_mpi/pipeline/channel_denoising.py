@@ -37,7 +37,7 @@ class ChannelDenoising(JointDenoising):
         self._image, self._noise_map = allocate_results(image, grid.shape)
         runs = []
         for channel in range(grid.shape[axis]):
-            index = (*[slice(None)] * axis, channel)
+            index: tuple[int | slice, ...] = (*[slice(None)] * axis, channel)
             part = part_of(image, index)
             results = self._image[index], self._noise_map[index]
             runs.append(begin(part, PlaneGrid.of(part, rgb=False), results=results))
