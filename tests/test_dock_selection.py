@@ -130,6 +130,7 @@ def test_cancel_ends_all_and_keeps_what_was_done_before(viewer, widget, noisy, q
     qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
     names = {layer.name for layer in viewer.layers}
     assert names == {"first", "second", "third", "first denoised", "first noise map"}
+    assert widget.status.value == "Cancelled; what was done is kept."
 
 
 def test_a_layer_that_was_removed_meanwhile_costs_only_itself(

@@ -238,7 +238,10 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         """Stop after the current iteration and keep nothing."""
         if self._worker is not None:
             self._queue.clear()
-            self.status.value = "Cancelled; nothing was changed."
+            kept = (
+                "what was done is kept" if self._queue.n_done else "nothing was changed"
+            )
+            self.status.value = f"Cancelled; {kept}."
             self._worker.quit()
 
     def stop_and_keep(self) -> None:

@@ -17,13 +17,18 @@ class RunQueue:
     ----------
     parts : iterable of LayerPart
         What is to be done; each layer fails on its own.
+
+    Attributes
+    ----------
+    n_done : int
+        How many layers are done.
     """
 
     def __init__(self, parts: Iterable[LayerPart] = ()) -> None:
         self._waiting = deque(parts)
         self._n_layers = len(self._waiting)
         self._n_begun = 0
-        self._n_done = 0
+        self.n_done = 0
         self._outcomes: list[str] = []
 
     def next(self) -> LayerPart | None:
@@ -45,9 +50,9 @@ class RunQueue:
 
     def note(self, name: str, outcome: str, *, done: bool = False) -> str:
         """Keep what became of a layer, and return what to say of all so far."""
-        self._n_done += done
+        self.n_done += done
         if self._n_layers < 2:
             return outcome
         self._outcomes.append(f"{name}: {outcome}")
-        total = f"{self._n_done} of {self._n_layers} layers are done."
+        total = f"{self.n_done} of {self._n_layers} layers are done."
         return "\n".join([total, *self._outcomes])
