@@ -74,9 +74,9 @@ def test_the_main_thread_is_never_busy_for_long_during_a_run(
         "_fill_tile",
         lambda self, tile, mask, predicted: predicted.add_(self._plane.noisy * 0.9),
     )
+    widget.form.noise.value = "independent"
     widget.form.n_iter.value = 0
     widget.form.n_passes.value = 2
-    widget.form.noise.value = "independent"
     image = rng.poisson(50, (3, 512, 512)).astype(np.uint16)
     small = viewer.add_image(image[0, :40, :40], name="small")
     widget.run()  # what is loaded by the first run only is no part of this
