@@ -295,6 +295,22 @@ def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
     assert "input layer was removed" in widget.status.value
 
 
+@pytest.mark.usefixtures("slow_passes")
+def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget = DenoiseWidget(viewer)
+    dock = viewer.window.add_dock_widget(widget, name="MPI denoise")
+    widget.form.n_iter.value = 1
+    widget.form.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    viewer.window.remove_dock_widget(dock)
+    widget.native.deleteLater()
+    finish(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    viewer.layers.clear()  # what the dock listened to finds nothing that is gone
+
+
 def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(np.stack([noisy] * 3), name="cells")
     viewer.dims.set_current_step(0, 1)

@@ -3,11 +3,16 @@ import pytest
 
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
-from napari_mpi.pipeline.plane_store import PlaneStore, spread_evenly
+from napari_mpi.pipeline.plane_store import (
+    PlaneStore,
+    allocate_results,
+    spread_evenly,
+)
 
 
 def a_store(source, rgb=False):
-    return PlaneStore(source, PlaneGrid.of(source, rgb))
+    grid = PlaneGrid.of(source, rgb)
+    return PlaneStore(source, grid, allocate_results(source, grid.shape))
 
 
 class Counting:
@@ -72,8 +77,8 @@ def test_items_are_spread_from_the_first_to_the_last(number, expected):
 def test_a_place_for_the_uncertainty_is_made_when_asked_for(rng):
     source = Counting(rng.normal(size=(2, 16, 16)))
     grid = PlaneGrid.of(source, False)
-    assert PlaneStore(source, grid).uncertainty is None
-    store = PlaneStore(source, grid, uncertainty=True)
+    assert allocate_results(source, grid.shape).uncertainty is None
+    store = PlaneStore(source, grid, allocate_results(source, grid.shape, True))
     assert isinstance(store.uncertainty, np.memmap)  # like the rest of a lazy array
     store.put_uncertainty((1,), np.full((1, 16, 16), 3.0))
     assert not store.uncertainty[0].any()

@@ -69,3 +69,23 @@ def test_weights_from_a_file_are_found_again(noisy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert np.array_equal(repeated(result.report, noisy).image, result.image)
     assert str(tmp_path / "here" / "lab.safetensors") in as_command(result.report)
+
+
+def test_channels_and_chosen_planes_are_repeated(noisy):
+    stack = np.stack([noisy, noisy // 4, noisy // 2])
+    result = denoise(stack[1:3], channel_axis=0, n_iter=1, n_passes=2)
+    report = {**result.report, "planes": "1:3"}
+    assert np.array_equal(repeated(report, stack).image, result.image)
+    with pytest.raises(ValueError, match=r"the planes \[1:3\] only"):
+        as_command(report)
+
+
+def test_a_command_treats_the_channels_of_a_file_in_the_same_way(noisy, tmp_path):
+    source = tmp_path / "two.ome.tif"
+    stack = np.stack([noisy, noisy // 8])
+    tifffile.imwrite(source, stack, metadata={"axes": "CYX"})
+    result = denoise(stack, channel_axis=0, n_iter=1, n_passes=2, device="cpu")
+    words = shlex.split(as_command(result.report, str(source), str(tmp_path)))
+    assert main(words[1:]) == 0
+    written = read_image(tmp_path / "two_denoised.ome.tif").data
+    assert np.array_equal(written, result.image)

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 
 from napari_mpi._napari.course import CoursePanel
 from napari_mpi._napari.denoise_dock import DenoiseWidget
-from napari_mpi._napari.layers import denoised_layer, noise_map_layer, uncertainty_layer
+from napari_mpi._napari.layers import denoised_layer, picture_layer, pictures
 from napari_mpi._napari.result_layers import result_layers
 from napari_mpi._napari.trust import TrustPanel
 from napari_mpi.engine.adapt import Adaptation
@@ -53,7 +53,8 @@ def add_result(viewer, image, **layer_options):
     layer = viewer.add_image(image, **layer_options)
     result = denoise(image, rgb=layer.rgb, n_iter=1, n_passes=2, noise="independent")
     denoised = viewer.add_layer(denoised_layer(layer, result.image, result.report))
-    noise_map = viewer.add_layer(noise_map_layer(layer, result))
+    (picture,) = pictures(result, layer.rgb)
+    noise_map = viewer.add_layer(picture_layer(layer, picture))
     return result, denoised, noise_map
 
 
@@ -351,4 +352,5 @@ def test_colours_share_one_uncertainty(viewer, rng):
     image = rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)
     layer = viewer.add_image(image, rgb=True)
     result = denoise(image, rgb=True, n_iter=1, n_passes=2, uncertainty=True)
-    assert uncertainty_layer(layer, result).data.shape == (20, 24)
+    _, uncertainty = pictures(result, rgb=True)
+    assert picture_layer(layer, uncertainty).data.shape == (20, 24)

@@ -13,14 +13,18 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_mpi._napari.form import DenoiseForm
+from napari_mpi._napari.keyboard import make_reachable
 from napari_mpi._napari.layers import (
+    Picture,
     denoised_layer,
     layer_array,
-    noise_map_layer,
-    uncertainty_layer,
+    picture_layer,
 )
+from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.region import region_layer, visible_region
 from napari_mpi._napari.replay_buttons import ReplayButtons
+from napari_mpi._napari.run_queue import RunQueue
+from napari_mpi._napari.selection import LayerPart, chosen_layers
 from napari_mpi._napari.trust import TrustPanel
 from napari_mpi._napari.workers import (
     KEEP,
@@ -31,6 +35,7 @@ from napari_mpi._napari.workers import (
 )
 from napari_mpi.config import MEASURING
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
+from napari_mpi.weights.loading import prefer_weights_folder
 
 __all__ = ["DenoiseWidget"]
 
@@ -51,33 +56,48 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         super().__init__(labels=False)
         self._viewer = napari_viewer
         self._worker: Any = None
+        self._queue = RunQueue()
+        self._part: LayerPart | None = None  # what the run is about
         self._layer: Image | None = None
+        self._chosen: Image | None = None  # in the form, when the run began
         self._report: dict[str, Any] | None = None  # of the last run
         self._growing: Any = None  # the array that a run fills
         self._shown: Image | None = None  # the layer that shows it
+        self._pictures: list[Image] = []  # noise map, uncertainty
+        self._closed = False
         self._started = self._refreshed = self._repainted = 0.0
 
-        self.form = DenoiseForm()
+        preferences = Preferences.load()
+        prefer_weights_folder(preferences.weights_folder)
+        self.form = DenoiseForm(preferences)
         self.run_button = PushButton(
-            text="Run", tooltip="Denoise the layer into two new layers."
+            text="&Run",
+            tooltip="Denoise the layer into two new layers. If several image layers "
+            "are selected in the layer list, all of them are done, one by one.",
         )
         self.try_button = PushButton(
-            text="Try on visible region",
+            text="&Try on visible region",
             tooltip="Denoise what you see, within seconds, with 'fast' and with "
             "'auto', and tell how long the whole layer will take.",
         )
         self.replay = ReplayButtons()
         self.keep_button = PushButton(
-            text="Stop and keep",
+            text="Stop and &keep",
             enabled=False,
             tooltip="Stop now and keep what is reached; planes that were not begun "
             "stay as they are.",
         )
         self.cancel_button = PushButton(
-            text="Cancel", enabled=False, tooltip="Stop now and keep nothing."
+            text="&Cancel", enabled=False, tooltip="Stop now and keep nothing."
         )
-        self.progress = ProgressBar(label="progress", min=0, max=1000, value=0)
-        self.status = Label(value="Ready.")
+        self.progress = ProgressBar(
+            label="progress",
+            min=0,
+            max=1000,
+            value=0,
+            tooltip="How much of the run is done.",
+        )
+        self.status = Label(value="Ready.", tooltip="What was done and found.")
         buttons = Container(
             widgets=[self.keep_button, self.cancel_button],
             layout="horizontal",
@@ -111,6 +131,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self.keep_button.clicked.connect(self.stop_and_keep)
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
+        napari_viewer.layers.selection.events.changed.connect(self._name_run_button)
+        self.native.destroyed.connect(self._on_closed)
+        make_reachable(self, self.form.advanced)
 
     @property
     def running(self) -> bool:
@@ -118,19 +141,39 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         return self._worker is not None
 
     def run(self) -> None:
-        """Start denoising the chosen layer."""
-        layer = self.form.image.value
+        """Start denoising the chosen layer, or all that are selected."""
         if self.running:
             return
-        if layer is None:
+        self._chosen = self.form.image.value
+        layers = chosen_layers(self._viewer, self._chosen)
+        if not layers:
             show_warning("There is no image layer to denoise: open an image first.")
             return
-        self._layer = layer
+        point = self._viewer.dims.point
+        self._queue = RunQueue(self.form.planes.part(one, point) for one in layers)
+        self._options = self.form.options()
+        self._live = Preferences.load().live_preview
+        self._set_running(True)
+        self._run_next()
+
+    def _run_next(self) -> None:
+        """Start with the next layer, or end."""
+        part = self._queue.next()
+        if part is None:
+            self._set_running(False)
+            return
+        layer = part.layer
+        if layer not in self._viewer.layers:
+            self._say_outcome(layer, "It was removed.")
+            self._run_next()
+            return
+        self._part, self._layer = part, layer
         self._started = time.monotonic()
-        worker = denoise_in_thread(
-            layer_array(layer),
-            layer.rgb,
-            self.form.options(),
+        self.progress.value = 0
+        self._worker = denoise_in_thread(
+            part,
+            self._options,
+            self._live,
             _start_thread=False,
             _connect={
                 "yielded": self._on_yielded,
@@ -140,11 +183,9 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 "finished": self._on_finished,
             },
         )
-        self._worker = worker
-        self._set_running(True)
-        self.status.value = f"Reading {layer.name} …"
+        self.status.value = f"{self._queue.place(layer.name)}Reading {layer.name} …"
         self.trust.course.begin()
-        worker.start()
+        self._worker.start()
 
     def try_region(self) -> None:
         """Denoise the visible region into layers of its own."""
@@ -156,7 +197,10 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             return
         array = layer_array(layer)
         region = visible_region(layer, self._viewer.dims.point)
-        shape = array.shape[: array.ndim - layer.rgb]
+        part = self.form.planes.part(layer, self._viewer.dims.point)
+        shape = part.array().shape
+        shape = shape[: len(shape) - layer.rgb]
+        takes = "the chosen planes take" if part.planes else "the whole layer takes"
         said: list[str] = []
 
         def show(trial: Trial | None) -> None:
@@ -170,7 +214,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             if layer in self._viewer.layers:
                 self.form.image.value = layer
             self.progress.value += round(1000 / len(MEASURING))
-            said.append(f"With {trial.preset}, the whole layer takes {trial.forecast}.")
+            said.append(f"With {trial.preset}, {takes} {trial.forecast}.")
             self.status.value = " ".join(said)
 
         worker = try_in_thread(
@@ -187,6 +231,7 @@ class DenoiseWidget(Container):  # type: ignore[misc]
                 "finished": self._on_finished,
             },
         )
+        self._queue = RunQueue()
         self._worker, self._layer = worker, layer
         self._set_running(True)
         self.keep_button.enabled = False  # a trial is over before it could matter
@@ -196,20 +241,28 @@ class DenoiseWidget(Container):  # type: ignore[misc]
     def cancel(self) -> None:
         """Stop after the current iteration and keep nothing."""
         if self._worker is not None:
-            self.status.value = "Cancelled; nothing was changed."
+            self._queue.clear()
+            kept = (
+                "what was done is kept" if self._queue.n_done else "nothing was changed"
+            )
+            self.status.value = f"Cancelled; {kept}."
             self._worker.quit()
 
     def stop_and_keep(self) -> None:
         """Stop after the current iteration and add what is reached."""
         if self._worker is not None:
+            self._queue.clear()
             self._worker.send(KEEP)
 
-    def _on_yielded(self, item: Denoising | Progress) -> None:
+    def _on_yielded(self, item: Denoising | Progress | Picture) -> None:
         # A yield that was under way when Cancel was pressed must not overwrite it.
         if self._worker is None or self._worker.abort_requested:
             return
         if isinstance(item, Denoising):
             self._growing = item.image
+            return
+        if isinstance(item, Picture):
+            self._show_picture(item)
             return
         self.trust.course.follow(item)
         self._follow(item)
@@ -219,20 +272,34 @@ class DenoiseWidget(Container):  # type: ignore[misc]
     def _show_growing(self) -> None:
         """Let the denoised layer show what is reached."""
         now = time.monotonic()
-        if now - self._repainted < REFRESH_PICTURE or self._layer is None:
+        if now - self._repainted < REFRESH_PICTURE or self._part is None:
             return
         self._repainted = now
         if self._shown is None:
-            self._shown = denoised_layer(self._layer, self._growing, {})
+            self._shown = denoised_layer(
+                self._part.layer, self._growing, {}, self._part.offset
+            )
             self._viewer.add_layer(self._shown)
-            # Adding a layer makes it the choice; the run is about the input.
-            self.form.image.value = self._layer
+            self._restore_choice()
         elif self._shown in self._viewer.layers:
             self._shown.refresh()
 
+    def _show_picture(self, picture: Picture) -> None:
+        """Add a layer; one in a turn, so that the window never waits."""
+        if self._part is not None:
+            layer = picture_layer(self._part.layer, picture, self._part.offset)
+            self._pictures.append(layer)
+            self._viewer.add_layer(layer)
+            self._restore_choice()
+
+    def _restore_choice(self) -> None:
+        """Choose the input again, after a layer that was added became the choice."""
+        if self._chosen is not None and self._chosen in self._viewer.layers:
+            self.form.image.value = self._chosen
+
     def _follow(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self._refreshed < _REFRESH:
+        if now - self._refreshed < _REFRESH or self._layer is None:
             return
         self._refreshed = now
         fraction = max(progress.fraction, 1e-6)
@@ -241,27 +308,27 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         place = f"Plane {progress.plane + 1} of {progress.n_planes}"
         if progress.phase == "adapting":
             place = "Learning from the image"
-        self.status.value = (
+        self.status.value = self._queue.place(self._layer.name) + (
             f"{place}, step {progress.step} of {progress.n_steps}, "
             f"{_duration(left)} left"
         )
 
-    def _on_result(self, result: Denoised) -> None:
+    def _on_result(self, result: Denoised | None) -> None:
         # An aborted worker returns nothing.
-        if result is None or self._layer is None:
+        if result is None or self._part is None or self._closed:
             return
-        if not result.report["complete"] and not result.noise_map.any():
-            self.status.value = (
+        layer = self._part.layer
+        if not self._pictures:
+            self._say_outcome(
+                layer,
                 "Stopped while the network was learning from the image; no plane was "
-                "filled yet, so there is nothing to keep."
+                "filled yet, so there is nothing to keep.",
             )
             return
-        uncertainty = uncertainty_layer(self._layer, result)
-        if uncertainty is not None:
-            self._viewer.add_layer(uncertainty)
-        self._viewer.add_layer(noise_map_layer(self._layer, result))
         if self._shown is None or self._shown not in self._viewer.layers:
-            self._shown = denoised_layer(self._layer, result.image, result.report)
+            self._shown = denoised_layer(
+                layer, result.image, result.report, self._part.offset
+            )
             self._viewer.add_layer(self._shown)
         else:  # it was there before the noise map, and goes on top of it
             layers = self._viewer.layers
@@ -269,21 +336,26 @@ class DenoiseWidget(Container):  # type: ignore[misc]
             self._shown.metadata["napari_mpi"] = result.report
             self._shown.refresh()
         self._viewer.layers.selection.active = self._shown
-        self._shown = None  # it is the user's now
-        # Adding a layer makes it the choice; a second run is about the input again.
-        if self._layer in self._viewer.layers:
-            self.form.image.value = self._layer
+        self._shown, self._pictures = None, []  # they are the user's now
+        self._restore_choice()
         self._report = report = result.report
         self._offer_replay()
         self.trust.show_report(report)
         if report["complete"]:
             self.progress.value = 1000
-            self.status.value = f"Done in {_duration(report['seconds'])}."
+            said = [f"Done in {_duration(report['seconds'])}."]
+            if self._queue.several:  # the panel below tells of the last one only
+                said += (report["verdict"] or {"warnings": ()})["warnings"]
+            self._say_outcome(layer, " ".join(said), done=True)
         else:
-            self.status.value = (
+            self._say_outcome(
+                layer,
                 f"Stopped after {report['iterations']} iterations; "
-                f"{report['planes_done']} of {report['n_planes']} planes are finished."
+                f"{report['planes_done']} of {report['n_planes']} planes are finished.",
             )
+
+    def _say_outcome(self, layer: Image, outcome: str, *, done: bool = False) -> None:
+        self.status.value = self._queue.note(layer.name, outcome, done=done)
 
     def _replayed(self) -> dict[str, Any] | None:
         """Return the report of the chosen image, or else of the last run."""
@@ -310,24 +382,43 @@ class DenoiseWidget(Container):  # type: ignore[misc]
         self._offer_replay()
 
     def _on_layer_removed(self, event: Any) -> None:
-        if self.running and event.value is self._layer:
-            self.cancel()
-            self.status.value = "Cancelled, as the input layer was removed."
+        if self.running and event.value is self._layer and not self._closed:
+            self._worker.quit()
+            self._say_outcome(self._layer, "Cancelled, as the input layer was removed.")
 
     def _on_warning(self, warning: tuple[Any, ...]) -> None:
         show_warning(str(warning[0]))
 
     def _on_error(self, error: Exception) -> None:
         notification_manager.receive_error(type(error), error, error.__traceback__)
-        self.status.value = f"Not done: {error}"
+        if self._layer is not None and not self._closed:
+            self._say_outcome(self._layer, f"Not done: {error}")
 
     def _on_finished(self) -> None:
         # What is still shown belongs to a run that was cancelled or that failed.
-        if self._shown is not None and self._shown in self._viewer.layers:
-            self._viewer.layers.remove(self._shown)
-        self._worker = self._layer = self._growing = self._shown = None
-        self.trust.course.end()
-        self._set_running(False)
+        for layer in (self._shown, *self._pictures):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._worker = self._part = self._layer = None
+        self._growing = self._shown = None
+        self._pictures = []
+        if not self._closed:
+            self.trust.course.end()
+            self._run_next()
+
+    def _on_closed(self) -> None:
+        """End the run when the dock or the window is gone, and with it the texts."""
+        self._closed = True
+        self._queue.clear()
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _name_run_button(self) -> None:
+        """Say on the button how many layers it is about."""
+        if self._closed:
+            return
+        number = len(chosen_layers(self._viewer, self.form.image.value))
+        self.run_button.text = f"&Run on {number} layers" if number > 1 else "&Run"
 
     def _set_running(self, running: bool) -> None:
         self.run_button.enabled = self.try_button.enabled = not running

@@ -20,6 +20,8 @@ from napari.layers import Image
 from superqt import QCollapsible
 
 from napari_mpi._napari.library_events import LibraryFollower
+from napari_mpi._napari.preferences import Preferences
+from napari_mpi._napari.selection import PlaneChoice
 from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
 from napari_mpi.engine.devices import available_devices
 from napari_mpi.weights.library import installed_weights
@@ -40,9 +42,15 @@ _ADVANCED = (
 
 
 class DenoiseForm(Container):  # type: ignore[misc]
-    """Which layer to denoise, and how; `options` are keywords of `iter_denoise`."""
+    """Which layer to denoise, and how; `options` are keywords of `iter_denoise`.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    preferences : Preferences
+        What is chosen at first.
+    """
+
+    def __init__(self, preferences: Preferences) -> None:
         super().__init__(labels=True)
         self.margins = (0, 0, 0, 0)
         self.image = create_widget(
@@ -50,10 +58,11 @@ class DenoiseForm(Container):  # type: ignore[misc]
             label="image",
             options={"tooltip": "The layer to denoise. It is not changed."},
         )
+        self.planes = PlaneChoice()
         self.preset = ComboBox(
             label="preset",
             choices=list(PRESETS),
-            value="auto",
+            value=preferences.preset,
             tooltip="'auto' measures the noise and chooses for itself; 'fast' does "
             "so in a third of the time; 'paper' and 'paper-fast' are the published "
             "settings.",
@@ -80,9 +89,11 @@ class DenoiseForm(Container):  # type: ignore[misc]
             filter="Weights (*.safetensors *.pth *.pt)",
             tooltip="Weights that were trained here, or the MPI authors' files.",
         )
+        devices = ["auto", *available_devices()]
         self.device = ComboBox(
             label="device",
-            choices=["auto", *available_devices()],
+            choices=devices,
+            value=preferences.device if preferences.device in devices else "auto",
             tooltip="Where to compute; 'auto' takes the fastest there is.",
         )
         self.n_iter = SpinBox(
@@ -151,6 +162,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
         self.extend(
             [
                 self.image,
+                self.planes,
                 self.preset,
                 self.noise,
                 self.weights,
@@ -160,6 +172,8 @@ class DenoiseForm(Container):  # type: ignore[misc]
         )
         self._fold_advanced()
         self.weights_file.visible = False
+        self.planes.visible = False
+        self.image.changed.connect(self.planes.follow)
         self.preset.changed.connect(self._show_settings)
         self.noise.changed.connect(self._show_settings)
         self.weights.changed.connect(self._show_weights_file)
@@ -170,6 +184,9 @@ class DenoiseForm(Container):  # type: ignore[misc]
         """Put the expert settings at the end, folded away."""
         self.advanced.margins = (0, 0, 0, 0)
         self.advanced_fold = QCollapsible("advanced settings")
+        self.advanced_fold.toggleButton().setToolTip(
+            "Settings that the preset chooses well for most images."
+        )
         self.advanced_fold.addWidget(self.advanced.native)
         self.advanced_fold.collapse(animate=False)
         self.native.layout().addWidget(self.advanced_fold)

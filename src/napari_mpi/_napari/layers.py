@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import napari
 import numpy as np
 from napari.layers import Image
+from napari.utils.transforms import Affine
+from numpy.typing import NDArray
 
 from napari_mpi.pipeline.api import Denoised, denoise
 
 __all__ = [
     "ROLE",
+    "Picture",
+    "channel_axis",
     "denoise_layer",
     "denoised_layer",
     "layer_array",
-    "noise_map_layer",
-    "uncertainty_layer",
+    "look_of",
+    "picture_layer",
+    "pictures",
 ]
 
 ROLE = "napari_mpi_role"
 """Key in a layer's metadata: which of a run's results it is."""
 
-# Robust bounds of the noise map's colours; single hot pixels must not set them.
-_NOISE_PERCENTILE = 99.5
+# Labels that name an axis of channels.
+_CHANNELS = ("c", "ch", "channel", "channels")
+
+# Robust bounds of the colours; single hot pixels must not set them.
+_PERCENTILE = 99.5
 _MAX_SAMPLE = 4_000_000  # values
 
 
@@ -34,10 +44,11 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, ...]:
     ----------
     layer : napari.layers.Image
         A 2-D image or stack, gray or RGB; of a multiscale layer the full resolution
-        is taken. It is not changed.
+        is taken. It is not changed. An axis labelled "c" or "channel" is taken channel
+        by channel.
     **options
         Those of `napari_mpi.denoise`: `preset`, `noise`, `weights`, `device`, `seed`,
-        `uncertainty` and single settings. Colour is taken from the layer.
+        `uncertainty` and single settings. Colour and channels are taken from the layer.
 
     Returns
     -------
@@ -65,15 +76,13 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, ...]:
             f"Expected an image layer, got {type(layer).__name__}. Convert the layer "
             "to an image first."
         )
-    result = denoise(layer_array(layer), rgb=layer.rgb, **options)
-    layers = tuple(
-        new
-        for new in (
-            denoised_layer(layer, result.image, result.report),
-            noise_map_layer(layer, result),
-            uncertainty_layer(layer, result),
-        )
-        if new is not None
+    result = denoise(
+        layer_array(layer),
+        **{"rgb": layer.rgb, "channel_axis": channel_axis(layer), **options},
+    )
+    layers = (
+        denoised_layer(layer, result.image, result.report),
+        *(picture_layer(layer, picture) for picture in pictures(result, layer.rgb)),
     )
     viewer = napari.current_viewer()
     if viewer is not None and layer in viewer.layers:
@@ -87,67 +96,140 @@ def layer_array(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def denoised_layer(layer: Image, image: Any, report: dict[str, Any]) -> Image:
-    """Make the layer of a denoised image, lying exactly over the input layer."""
-    look: dict[str, Any] = {"rgb": layer.rgb}
-    if not layer.rgb:
-        look |= {
-            "colormap": layer.colormap,
-            "contrast_limits": _within(image, layer.contrast_limits),
-            "gamma": layer.gamma,
-        }
-    return Image(
+def channel_axis(layer: Image) -> int | None:
+    """Return the number of a layer's axis of channels, if its labels name one."""
+    if layer.rgb:  # colours belong together
+        return None
+    labels = [label.lower() for label in layer.axis_labels[:-2]]
+    return next((n for n, label in enumerate(labels) if label in _CHANNELS), None)
+
+
+def denoised_layer(
+    layer: Image, image: Any, report: dict[str, Any], offset: tuple[int, ...] = ()
+) -> Image:
+    """Make the layer of a denoised image, lying exactly over the input layer.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The input.
+    image : array_like
+        The denoised image, or its part.
+    report : dict
+        Of the run.
+    offset : tuple of int
+        Where the part begins in the layer, in pixels.
+    """
+    look = look_of(layer)
+    if "contrast_limits" in look:
+        look["contrast_limits"] = _within(image, layer.contrast_limits)
+    new = Image(
         image,
         name=f"{layer.name} denoised",
         blending=layer.blending,
+        opacity=layer.opacity,
+        multiscale=False,
         metadata={"napari_mpi": report, ROLE: "denoised"},
-        **_geometry(layer),
+        **_geometry(layer, offset),
         **look,
     )
+    if not layer.rgb:
+        new.contrast_limits_range = layer.contrast_limits_range
+    return new
 
 
-def noise_map_layer(layer: Image, result: Denoised) -> Image:
-    """Make the layer of what was removed, lying exactly over the input layer."""
-    noise_map = result.noise_map
-    if layer.rgb:
-        noise_map = noise_map[..., :3].mean(axis=-1)
-    some = noise_map.reshape(-1)[:: noise_map.size // _MAX_SAMPLE | 1]
-    limit = float(np.percentile(np.abs(some), _NOISE_PERCENTILE)) or 1.0
+@dataclass(frozen=True)
+class Picture:
+    """A noise map or an uncertainty as it is shown.
+
+    Attributes
+    ----------
+    role : {"noise map", "uncertainty"}
+        Which of the two.
+    values : ndarray
+        Averaged over colours.
+    limit : float
+        Where the colours end; those of a noise map on either side of 0.
+    report : dict
+        Of the run.
+    """
+
+    role: str
+    values: NDArray[np.float32]
+    limit: float
+    report: dict[str, Any]
+
+
+def pictures(result: Denoised, rgb: bool) -> Iterator[Picture]:
+    """Compute what there is to show beside the image; of a large one it takes a while.
+
+    The noise map comes first, then the uncertainty, if it was asked for.
+    """
+    found = {"noise map": result.noise_map, "uncertainty": result.uncertainty}
+    for role, values in found.items():
+        if values is None:
+            continue
+        if rgb:
+            values = values[..., :3].mean(axis=-1)
+        some = values.reshape(-1)[:: values.size // _MAX_SAMPLE | 1]
+        limit = float(np.percentile(np.abs(some), _PERCENTILE)) or 1.0
+        yield Picture(role, values, limit, result.report)
+
+
+def picture_layer(
+    layer: Image, picture: Picture, offset: tuple[int, ...] = ()
+) -> Image:
+    """Make the layer of a picture, lying exactly over the input layer."""
+    signed = picture.role == "noise map"
     return Image(
-        noise_map,
-        name=f"{layer.name} noise map",
-        colormap="PiYG",
-        contrast_limits=(-limit, limit),
+        picture.values,
+        name=f"{layer.name} {picture.role}",
+        colormap="PiYG" if signed else "inferno",
+        contrast_limits=(-picture.limit if signed else 0, picture.limit),
         # Opened hidden, so that the first thing to see is the denoised image.
         visible=False,
-        metadata={"napari_mpi": result.report, ROLE: "noise map"},
-        **_geometry(layer),
+        rgb=False,
+        multiscale=False,
+        metadata={"napari_mpi": picture.report, ROLE: picture.role},
+        **_geometry(layer, offset),
     )
 
 
-def uncertainty_layer(layer: Image, result: Denoised) -> Image | None:
-    """Make the layer of the standard errors, if there are any, over the input layer."""
-    errors = result.uncertainty
-    if errors is None:
-        return None
-    if layer.rgb:
-        errors = errors[..., :3].mean(axis=-1)
-    some = errors.reshape(-1)[:: errors.size // _MAX_SAMPLE | 1]
-    return Image(
-        errors,
-        name=f"{layer.name} uncertainty",
-        colormap="inferno",
-        contrast_limits=(0, float(np.percentile(some, _NOISE_PERCENTILE)) or 1.0),
-        visible=False,
-        metadata={"napari_mpi": result.report, ROLE: "uncertainty"},
-        **_geometry(layer),
-    )
+def look_of(layer: Image) -> dict[str, Any]:
+    """Return how a layer shows its values, as arguments for another one."""
+    look: dict[str, Any] = {
+        "rgb": layer.rgb,
+        "interpolation2d": layer.interpolation2d,
+        "interpolation3d": layer.interpolation3d,
+        "rendering": layer.rendering,
+        "attenuation": layer.attenuation,
+        "projection_mode": layer.projection_mode,
+    }
+    if layer.interpolation2d == "custom":
+        look["custom_interpolation_kernel_2d"] = layer.custom_interpolation_kernel_2d
+    if not layer.rgb:
+        look |= {
+            "colormap": layer.colormap,
+            "contrast_limits": layer.contrast_limits,
+            "gamma": layer.gamma,
+            "iso_threshold": layer.iso_threshold,
+        }
+    return look
 
 
-def _geometry(layer: Image) -> dict[str, Any]:
+def _geometry(layer: Image, offset: tuple[int, ...] = ()) -> dict[str, Any]:
+    translate = layer.translate
+    if any(offset):
+        to_physical = Affine(
+            scale=layer.scale,
+            translate=layer.translate,
+            rotate=layer.rotate,
+            shear=layer.shear,
+        )
+        translate = to_physical(np.array(offset, float))
     return {
         "scale": layer.scale,
-        "translate": layer.translate,
+        "translate": translate,
         "rotate": layer.rotate,
         "shear": layer.shear,
         "affine": layer.affine.affine_matrix,

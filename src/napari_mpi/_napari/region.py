@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_mpi._napari.layers import layer_array
+from napari_mpi._napari.layers import layer_array, look_of
 from napari_mpi.arrays.planes import MIN_SIZE
 
 __all__ = ["Region", "region_layer", "visible_region"]
@@ -88,18 +88,12 @@ def region_layer(layer: Image, region: Region, image: NDArray[Any], name: str) -
     affine[:-1, -1] = origin
     for axis, step in enumerate(np.eye(len(offset))):
         affine[:-1, axis] = np.asarray(layer.data_to_world(offset + step)) - origin
-    look: dict[str, Any] = {"rgb": layer.rgb}
-    if not layer.rgb:
-        look |= {
-            "colormap": layer.colormap,
-            "contrast_limits": layer.contrast_limits,
-            "gamma": layer.gamma,
-        }
     return Image(
         image[(np.newaxis,) * n_leading],
         name=name,
         affine=affine,
         units=layer.units,
         axis_labels=layer.axis_labels,
-        **look,
+        multiscale=False,
+        **look_of(layer),
     )

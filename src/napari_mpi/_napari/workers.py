@@ -9,7 +9,9 @@ from typing import Any
 
 from superqt.utils import thread_worker
 
+from napari_mpi._napari.layers import Picture, channel_axis, pictures
 from napari_mpi._napari.region import Region
+from napari_mpi._napari.selection import LayerPart
 from napari_mpi.config import MEASURING
 from napari_mpi.pipeline.api import (
     Denoised,
@@ -19,7 +21,13 @@ from napari_mpi.pipeline.api import (
     iter_denoise,
 )
 
-__all__ = ["KEEP", "REFRESH_PICTURE", "Trial", "denoise_in_thread", "try_in_thread"]
+__all__ = [
+    "KEEP",
+    "REFRESH_PICTURE",
+    "Trial",
+    "denoise_in_thread",
+    "try_in_thread",
+]
 
 KEEP = "keep"
 """Sent to a run that is to end with what is reached."""
@@ -47,16 +55,25 @@ class Trial:
 # leaves that to us, and closing napari waits for its workers just the same.
 @thread_worker  # type: ignore[untyped-decorator]
 def denoise_in_thread(
-    data: Any, rgb: bool, options: dict[str, Any]
-) -> Generator[Denoising | Progress, str | None, Denoised]:
+    part: LayerPart, options: dict[str, Any], live: bool
+) -> Generator[Denoising | Progress | Picture, str | None, Denoised]:
+    """Denoise a part of a layer; `live` keeps what is shown up to date.
+
+    What takes long to compute of noise map and uncertainty is yielded before the
+    result is returned, unless no plane was filled.
+    """
     # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
     try:
-        run = iter_denoise(data, rgb=rgb, **options)
-        yield run
+        layer = part.layer
+        run = iter_denoise(
+            part.array(), rgb=layer.rgb, channel_axis=channel_axis(layer), **options
+        )
+        if live:
+            yield run
         refresh_at = 0.0
         for progress in run:
             started = time.monotonic()
-            if progress.phase == "filling" and started >= refresh_at:
+            if live and progress.phase == "filling" and started >= refresh_at:
                 run.refresh()
                 now = time.monotonic()
                 refresh_at = now + max(
@@ -66,7 +83,12 @@ def denoise_in_thread(
             if command == KEEP:
                 run.close()
                 break
-        return run.result()
+        result = run.result()
+        if part.planes:
+            result.report["planes"] = part.planes
+        if result.report["complete"] or result.noise_map.any():
+            yield from pictures(result, layer.rgb)
+        return result
     except RuntimeError as error:
         raise _RunFailedError(
             f"The computation failed: {error}. Try the device cpu, or a smaller region."

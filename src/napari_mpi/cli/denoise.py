@@ -68,7 +68,11 @@ def _denoise(args: argparse.Namespace) -> int:
             image = read_image(source)
             require_writable(target, image)  # before the work, not after it
             run = iter_denoise(
-                image.data, rgb=image.rgb, uncertainty=args.uncertainty, **options
+                image.data,
+                rgb=image.rgb,
+                channel_axis=image.channel_axis,
+                uncertainty=args.uncertainty,
+                **options,
             )
             if args.forecast:
                 print(f"{source}: {run.forecast()}")

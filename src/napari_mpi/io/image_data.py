@@ -98,6 +98,12 @@ class ImageData:
             raise ValueError(f"Expected positive steps as scale, got {self.scale}.")
 
     @property
+    def channel_axis(self) -> int | None:
+        """Number of the axis of channels, where there is one before YX."""
+        axis = self.axes.find("C")
+        return axis if 0 <= axis < self.data.ndim - 2 and not self.rgb else None
+
+    @property
     def rgb(self) -> bool:
         """Whether the last axis holds RGB(A) samples."""
         return self.axes.endswith("S")

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.config import MEASURING, FillConfig, fill_config
 from napari_mpi.engine.devices import resolve_device
+from napari_mpi.pipeline.channel_denoising import ChannelDenoising
 from napari_mpi.pipeline.colour_denoising import ColourDenoising
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress, Request
 from napari_mpi.pipeline.forecast import Forecast
@@ -36,6 +37,7 @@ def denoise(
     weights: str | os.PathLike[str] | Weights = "universal",
     device: str = "auto",
     rgb: bool = False,
+    channel_axis: int | None = None,
     seed: int = 0,
     uncertainty: bool = False,
     **settings: Any,
@@ -61,6 +63,9 @@ def denoise(
         "auto", "cpu", "cuda" or "mps".
     rgb : bool
         Whether the last axis holds RGB or RGBA samples. Transparency is kept.
+    channel_axis : int, optional
+        An axis before YX whose channels are denoised each as if it were alone, with
+        noise, scaling and learning of its own.
     seed : int
         Seed of the masks.
     uncertainty : bool
@@ -108,6 +113,7 @@ def denoise(
         weights=weights,
         device=device,
         rgb=rgb,
+        channel_axis=channel_axis,
         seed=seed,
         uncertainty=uncertainty,
         **settings,
@@ -125,6 +131,7 @@ def iter_denoise(
     weights: str | os.PathLike[str] | Weights = "universal",
     device: str = "auto",
     rgb: bool = False,
+    channel_axis: int | None = None,
     seed: int = 0,
     uncertainty: bool = False,
     **settings: Any,
@@ -165,10 +172,31 @@ def iter_denoise(
         seed=seed,
         uncertainty=uncertainty,
     )
-    if rgb and preset in MEASURING and loaded.image_channels == 1:
-        run: Denoising = ColourDenoising(image, grid, begin)
+    if channel_axis is not None:
+        axis = _leading_axis(channel_axis, grid)
+        run: Denoising = ChannelDenoising(image, axis, begin, uncertainty)
+    elif rgb and preset in MEASURING and loaded.image_channels == 1:
+        run = ColourDenoising(image, grid, begin)
     else:
         run = begin(image, grid)
     if run.unchanged is not None:
         warnings.warn(f"{run.unchanged}; it is returned as it is.", stacklevel=2)
     return run
+
+
+def _leading_axis(axis: int, grid: PlaneGrid) -> int:
+    """Return the number of a channel axis, counted from the first."""
+    n_dims = len(grid.shape)
+    positive = axis + n_dims if axis < 0 else axis
+    if grid.rgb:
+        raise ValueError(
+            "Expected RGB or a channel axis, got both. Give channel_axis=None: the "
+            "colours of RGB are denoised together."
+        )
+    if not 0 <= positive < n_dims - 2:
+        raise ValueError(
+            f"Expected a channel axis before the last two, Y and X, of shape "
+            f"{grid.shape}, got {axis}. Move the axis first, for instance with "
+            "numpy.moveaxis."
+        )
+    return positive

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from napari_mpi.arrays.colour import from_opponent, opponent_errors_to_rgb, to_o
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
-from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
-from napari_mpi.pipeline.forecast import Forecast
+from napari_mpi.pipeline.denoising import Denoised, Denoising
+from napari_mpi.pipeline.joint_denoising import JointDenoising, joint_report
 
 __all__ = ["ColourDenoising"]
 
@@ -34,7 +33,7 @@ class _Component:
         return np.ascontiguousarray(components[self._number])
 
 
-class ColourDenoising(Denoising):
+class ColourDenoising(JointDenoising):
     """A run on RGB with gray weights: brightness first, then two colour differences.
 
     Parameters
@@ -53,30 +52,13 @@ class ColourDenoising(Denoising):
         self._source, self._grid = image, grid
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
-        self._runs = []
+        runs = []
         for number in range(3):
             component: Any = _Component(image, number)
             if not self._on_disk:
                 component = component[...]
-            self._runs.append(begin(component, PlaneGrid.of(component, rgb=False)))
-
-    def __next__(self) -> Progress:
-        for number, run in enumerate(self._runs):
-            for progress in run:
-                n_planes = progress.n_planes
-                return replace(
-                    progress,
-                    plane=number * n_planes + progress.plane,
-                    n_planes=3 * n_planes,
-                    fraction=(number + progress.fraction) / 3,
-                )
-        raise StopIteration
-
-    @property
-    def unchanged(self) -> str | None:
-        """Why the image is returned as it is, if all its components are."""
-        reasons = [run.unchanged for run in self._runs]
-        return None if None in reasons else reasons[0]
+            runs.append(begin(component, PlaneGrid.of(component, rgb=False)))
+        super().__init__(runs)
 
     @property
     def image(self) -> None:
@@ -85,19 +67,6 @@ class ColourDenoising(Denoising):
 
     def refresh(self) -> None:
         """Do nothing, see `image`."""
-
-    def close(self) -> None:
-        """End the run; `result` keeps what was reached."""
-        for run in self._runs:
-            run.close()
-
-    def forecast(self, n_planes: int | None = None) -> Forecast:
-        """Tell what the run takes; the components need memory one after the other."""
-        forecasts = [run.forecast(n_planes) for run in self._runs]
-        return Forecast(
-            sum(forecast.seconds for forecast in forecasts),
-            max(forecast.memory for forecast in forecasts),
-        )
 
     def result(self) -> Denoised:
         """Return what is reached; colours that were not begun are still noisy."""
@@ -117,15 +86,11 @@ class ColourDenoising(Denoising):
             noise_map[index] = noisy.astype(np.float64) - plane
             memory.let_go(image)
             memory.let_go(noise_map)
-        reports = [part.report for part in parts]
         # Brightness is what is seen; what was found in it speaks for the image.
         report = {
-            **reports[0],
+            **joint_report(parts),
             "rgb": True,
-            "planes_done": min(report["planes_done"] for report in reports),
-            "iterations": sum(report["iterations"] for report in reports),
-            "complete": all(report["complete"] for report in reports),
-            "seconds": round(sum(report["seconds"] for report in reports), 2),
+            "planes_done": min(part.report["planes_done"] for part in parts),
         }
         return Denoised(image, noise_map, report, self._uncertainty(parts))
 

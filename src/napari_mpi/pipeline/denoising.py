@@ -33,7 +33,13 @@ from napari_mpi.engine.devices import prefers_bfloat16
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.passes import TILE_SIZE, Passes
 from napari_mpi.pipeline.forecast import Forecast, forecast
-from napari_mpi.pipeline.plane_store import Index, PlaneStore, spread_evenly
+from napari_mpi.pipeline.plane_store import (
+    Index,
+    PlaneStore,
+    Results,
+    allocate_results,
+    spread_evenly,
+)
 from napari_mpi.weights.loading import Weights
 
 __all__ = [
@@ -149,10 +155,12 @@ class Denoising:
         device: torch.device,
         seed: int,
         uncertainty: bool = False,
+        results: Results | None = None,
     ) -> None:
         self._grid, self._request, self._weights = grid, request, weights
         self._device, self._seed = device, seed
-        self._store = store = PlaneStore(image, grid, uncertainty=uncertainty)
+        results = results or allocate_results(image, grid.shape, uncertainty)
+        self._store = store = PlaneStore(image, grid, results)
         self._noise: NoiseEstimate | None = None
         if not store.constant:
             # Empty frames would only widen the range.

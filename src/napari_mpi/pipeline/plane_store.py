@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
 
-__all__ = ["Index", "PlaneStore", "spread_evenly"]
+__all__ = ["Index", "PlaneStore", "Results", "allocate_results", "spread_evenly"]
 
 Index = tuple[int, ...]
 _T = TypeVar("_T")
@@ -21,6 +22,30 @@ _T = TypeVar("_T")
 _N_SAMPLES = 4_000_000
 # What differences of pixels may be for float32 noise maps to hold them.
 _LARGEST, _SMALLEST = 1e38, 1e-30
+
+
+@dataclass(frozen=True)
+class Results:
+    """Arrays of the input's shape that results go to.
+
+    Attributes
+    ----------
+    image : ndarray
+        The denoised image, in the input's type and native byte order.
+    noise_map : ndarray
+        float32.
+    uncertainty : ndarray or None
+        float32, if it is asked for.
+    """
+
+    image: NDArray[Any]
+    noise_map: NDArray[np.float32]
+    uncertainty: NDArray[np.float32] | None = None
+
+    def part(self, index: Any) -> Results:
+        """Return views of a part."""
+        errors = None if self.uncertainty is None else self.uncertainty[index]
+        return Results(self.image[index], self.noise_map[index], errors)
 
 
 class PlaneStore:
@@ -32,8 +57,8 @@ class PlaneStore:
         NumPy, dask, zarr or memory-mapped; it is not changed.
     grid : PlaneGrid
         Where its planes lie.
-    uncertainty : bool
-        Whether to have a place for the standard error of each pixel, too.
+    results : Results
+        Where image, noise map and uncertainty go.
 
     Attributes
     ----------
@@ -58,20 +83,11 @@ class PlaneStore:
         If pixels are NaN or infinite, or too large or too small for a noise map.
     """
 
-    def __init__(
-        self, source: Any, grid: PlaneGrid, *, uncertainty: bool = False
-    ) -> None:
+    def __init__(self, source: Any, grid: PlaneGrid, results: Results) -> None:
         self._source, self._grid = source, grid
-        dtype = np.dtype(source.dtype)
-        # Big-endian files are common in microscopy; torch wants the native order.
-        self.dtype = dtype.newbyteorder("=")
-        n_bytes = math.prod(grid.shape) * (dtype.itemsize + 4 + 4 * uncertainty)
-        on_disk = memory.belongs_on_disk(source, n_bytes)
-        self.image = memory.allocate(grid.shape, self.dtype, on_disk)
-        self.noise_map = memory.allocate(grid.shape, np.float32, on_disk)
-        self.uncertainty: NDArray[np.float32] | None = None
-        if uncertainty:
-            self.uncertainty = memory.allocate(grid.shape, np.float32, on_disk)
+        self.image, self.noise_map = results.image, results.noise_map
+        self.uncertainty = results.uncertainty
+        self.dtype = self.image.dtype
         self.filled: list[Index] = []
         self._read()
 
@@ -149,6 +165,21 @@ class PlaneStore:
         """Let what was read and written of files leave the memory."""
         for array in (self._source, self.image, self.noise_map, self.uncertainty):
             memory.let_go(array)
+
+
+def allocate_results(
+    source: Any, shape: tuple[int, ...], uncertainty: bool = False
+) -> Results:
+    """Return arrays for the results of a source, in memory or in temporary files."""
+    # Big-endian files are common in microscopy; torch wants the native order.
+    dtype = np.dtype(source.dtype).newbyteorder("=")
+    n_bytes = math.prod(shape) * (dtype.itemsize + 4 + 4 * uncertainty)
+    on_disk = memory.belongs_on_disk(source, n_bytes)
+    return Results(
+        memory.allocate(shape, dtype, on_disk),
+        memory.allocate(shape, np.float32, on_disk),
+        memory.allocate(shape, np.float32, on_disk) if uncertainty else None,
+    )
 
 
 def spread_evenly(items: list[_T], number: int) -> list[_T]:

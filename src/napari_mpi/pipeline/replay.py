@@ -47,7 +47,10 @@ def as_python(report: Mapping[str, Any]) -> str:
         given["preset"] = f"FillConfig({fields})"
     if report["rgb"]:
         given["rgb"] = "True"
-    arguments = ", ".join(["image", *(f"{k}={v}" for k, v in given.items())])
+    if report.get("channel_axis") is not None:
+        given["channel_axis"] = repr(report["channel_axis"])
+    image = f"image[{report['planes']}]" if report.get("planes") else "image"
+    arguments = ", ".join([image, *(f"{k}={v}" for k, v in given.items())])
     imports = ", ".join(names)
     return f"from napari_mpi import {imports}\n\nresult = denoise({arguments})"
 
@@ -67,8 +70,14 @@ def as_command(
     Raises
     ------
     ValueError
-        If the run has settings that the command line has no option for.
+        If the run took some planes only, or has settings that the command line has
+        no option for.
     """
+    if report.get("planes"):
+        raise ValueError(
+            f"The command line takes whole files, and this run took the planes "
+            f"[{report['planes']}] only: repeat the run in Python."
+        )
     given = _given(report)
     unknown = sorted(set(report["settings"]) - set(COMMAND_SETTINGS))
     if report["preset"] == "custom" or unknown:

@@ -27,6 +27,7 @@ __all__ = [
     "Weights",
     "WeightsError",
     "load_weights",
+    "prefer_weights_folder",
     "read_tensors",
     "save_weights",
     "weights_folder",
@@ -38,6 +39,8 @@ BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """Endings of the files that weights come in."""
+
+_preferred_folder: Path | None = None
 
 _FORMAT = "napari-mpi-1"
 # A network of this kind has 3 MB of weights; far more than that is something else.
@@ -146,10 +149,18 @@ def weights_folder() -> Path:
     """Return the folder of downloaded and imported weights.
 
     The environment variable ``NAPARI_MPI_WEIGHTS`` names another one, which a group
-    can share.
+    can share; else it is the one given to `prefer_weights_folder`.
     """
     chosen = os.environ.get("NAPARI_MPI_WEIGHTS")
-    return Path(chosen) if chosen else user_data_path("napari-mpi", False) / "weights"
+    if chosen:
+        return Path(chosen)
+    return _preferred_folder or user_data_path("napari-mpi", False) / "weights"
+
+
+def prefer_weights_folder(folder: str | os.PathLike[str] | None) -> None:
+    """Look for weights in this folder from now on; None is the usual one."""
+    global _preferred_folder
+    _preferred_folder = Path(folder).expanduser() if folder else None
 
 
 def _find(name: str) -> Path:

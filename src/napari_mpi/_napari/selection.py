@@ -1,0 +1,164 @@
+"""What a run is about: which layers, and which of their planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import ComboBox, Container, SpinBox
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_mpi._napari.layers import layer_array
+from napari_mpi._napari.region import visible_region
+from napari_mpi.arrays.parts import part_of
+
+__all__ = ["LayerPart", "PlaneChoice", "chosen_layers"]
+
+_ALL, _CURRENT, _RANGE = "all", "current", "range"
+
+
+@dataclass(frozen=True)
+class LayerPart:
+    """The planes of a layer that a run is about.
+
+    Attributes
+    ----------
+    layer : napari.layers.Image
+        The layer; it is not changed.
+    index : tuple of slice
+        Of its leading axes; empty for all planes.
+    """
+
+    layer: Image
+    index: tuple[slice, ...] = ()
+
+    def array(self) -> Any:
+        """Return the pixels at full resolution, without loading a lazy array."""
+        whole = layer_array(self.layer)
+        return part_of(whole, self.index) if self.index else whole
+
+    @property
+    def offset(self) -> tuple[int, ...]:
+        """Where the first chosen pixel lies in the layer."""
+        starts = [one.start for one in self.index]
+        return (*starts, *[0] * (self.layer.ndim - len(starts)))
+
+    @property
+    def planes(self) -> str:
+        """The chosen planes as an index in Python's words; empty for all."""
+        return ", ".join(f"{one.start}:{one.stop}" for one in self.index)
+
+
+def chosen_layers(viewer: ViewerModel, chosen: Image | None) -> list[Image]:
+    """Return the selected image layers if they are several, else the chosen one."""
+    selected = [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Image) and layer in viewer.layers.selection
+    ]
+    if len(selected) > 1:
+        return selected
+    return [] if chosen is None else [chosen]
+
+
+class PlaneChoice(Container):  # type: ignore[misc]
+    """Choose all planes of a layer, the one that is shown, or a range of them."""
+
+    def __init__(self) -> None:
+        super().__init__(layout="vertical", labels=False, label="planes")
+        self.margins = (0, 0, 0, 0)
+        self._offered = False
+        self.which = ComboBox(
+            choices=[
+                ("all planes", _ALL),
+                ("the plane you see", _CURRENT),
+                ("from … to …", _RANGE),
+            ],
+            tooltip="Which planes of a stack to denoise. The result covers these "
+            "planes only and lies in their place.",
+        )
+        self.first = SpinBox(
+            label="first plane",
+            min=0,
+            tooltip="The first plane, counted as on the slider of the viewer.",
+        )
+        self.last = SpinBox(
+            label="last plane",
+            min=0,
+            tooltip="The last plane, counted as on the slider of the viewer.",
+        )
+        self.range = Container(
+            widgets=[self.first, self.last],
+            layout="horizontal",
+            labels=False,
+            visible=False,
+        )
+        self.range.margins = (0, 0, 0, 0)
+        self.extend([self.which, self.range])
+        self.which.changed.connect(self._show_range)
+
+    def _show_range(self) -> None:
+        self.range.visible = self.which.value == _RANGE
+
+    def follow(self, layer: Image | None) -> None:
+        """Offer the planes of this layer; of a single plane there is no choice."""
+        shape = () if layer is None else _leading_shape(layer)
+        self._offered = max(shape, default=1) > 1
+        self.visible = self._offered
+        if not self._offered:
+            return
+        assert layer is not None
+        axis = _slider_axis(shape)
+        whole = self.last.value == self.last.max
+        for box in (self.first, self.last):
+            box.max = shape[axis] - 1
+        if whole:
+            self.last.value = self.last.max
+        label = layer.axis_labels[axis]
+        # napari calls an axis without a name "-3" or "axis -3".
+        name = "" if label.removeprefix("axis ").lstrip("-").isdigit() else f"{label} "
+        chosen = self.which.value
+        self.which.choices = [
+            ("all planes", _ALL),
+            ("the plane you see", _CURRENT),
+            (f"{name}from … to …", _RANGE),
+        ]
+        self.which.value = chosen  # other words for it would lose it
+        # The widgets in a container that was hidden come back all at once.
+        self._show_range()
+
+    def part(self, layer: Image, point: tuple[float, ...]) -> LayerPart:
+        """Return what was chosen of a layer.
+
+        Parameters
+        ----------
+        layer : napari.layers.Image
+            The layer.
+        point : tuple of float
+            Where the viewer's sliders stand, in world coordinates.
+        """
+        shape = _leading_shape(layer)
+        nothing_to_choose = not self._offered or max(shape, default=1) == 1
+        if nothing_to_choose or self.which.value == _ALL:
+            return LayerPart(layer)
+        if self.which.value == _CURRENT:
+            here = visible_region(layer, point).index
+            return LayerPart(layer, tuple(slice(n, n + 1) for n in here))
+        axis = _slider_axis(shape)
+        index = [slice(0, length) for length in shape[: axis + 1]]
+        low, high = sorted((self.first.value, self.last.value))
+        chosen = range(shape[axis])[low : high + 1]
+        index[axis] = slice(chosen.start, chosen.stop)
+        return LayerPart(layer, tuple(index))
+
+
+def _leading_shape(layer: Image) -> tuple[int, ...]:
+    shape: tuple[int, ...] = layer_array(layer).shape
+    return shape[: len(shape) - 2 - layer.rgb]
+
+
+def _slider_axis(shape: tuple[int, ...]) -> int:
+    """Return the first axis that has more than one plane."""
+    return int(np.argmax(np.array(shape) > 1))

@@ -1,0 +1,105 @@
+"""A run over channels, each with noise, scaling and learning of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari_mpi.arrays.parts import part_of
+from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.pipeline.denoising import Denoised, Denoising
+from napari_mpi.pipeline.joint_denoising import JointDenoising, joint_report
+from napari_mpi.pipeline.plane_store import allocate_results
+
+__all__ = ["ChannelDenoising"]
+
+
+class ChannelDenoising(JointDenoising):
+    """A run over channels, each with noise, scaling and learning of its own.
+
+    A dim channel beside a bright one keeps its own range, and each is denoised as if
+    it were alone.
+
+    Parameters
+    ----------
+    image : array_like with `shape` and `dtype`
+        Ending in YX.
+    axis : int
+        The channel axis, before the last two.
+    begin : callable
+        Starts the run over one channel: takes its array, its grid, and where its
+        results go.
+    uncertainty : bool
+        Whether to have a place for the standard error of each pixel, too.
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        axis: int,
+        begin: Callable[..., Denoising],
+        uncertainty: bool = False,
+    ) -> None:
+        grid = PlaneGrid.of(image, rgb=False)
+        self._axis = axis
+        self._results = allocate_results(image, grid.shape, uncertainty)
+        runs = []
+        for channel in range(grid.shape[axis]):
+            index: tuple[int | slice, ...] = (*[slice(None)] * axis, channel)
+            part = part_of(image, index)
+            results = self._results.part(index)
+            runs.append(begin(part, PlaneGrid.of(part, rgb=False), results=results))
+        super().__init__(runs)
+
+    @property
+    def image(self) -> Any:
+        """The result as it grows, plane by plane."""
+        return self._results.image
+
+    def refresh(self) -> None:
+        """Bring the planes at work up to date in `image`."""
+        for run in self._runs:
+            run.refresh()
+
+    def result(self) -> Denoised:
+        """Return what is reached; channels that were not begun are still noisy."""
+        parts = [run.result() for run in self._runs]
+        reports = [part.report for part in parts]
+        report = {
+            **joint_report(parts),
+            "channel_axis": self._axis,
+            "planes_done": sum(report["planes_done"] for report in reports),
+            "n_planes": sum(report["n_planes"] for report in reports),
+            "choice": _choice(reports),
+            "verdict": _verdict(reports),
+            "channels": reports,
+        }
+        found = self._results
+        return Denoised(found.image, found.noise_map, report, found.uncertainty)
+
+
+def _choice(reports: list[dict[str, Any]]) -> str | None:
+    """Say once what was chosen for all channels, and for each where they differ."""
+    choices = [report["choice"] for report in reports]
+    if len(set(choices)) == 1:
+        first: str | None = choices[0]
+        return first
+    return " ".join(
+        f"Channel {number}: {choice or 'nothing was measured.'}"
+        for number, choice in enumerate(choices)
+    )
+
+
+def _verdict(reports: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the verdict with most to warn about, and the warnings of all."""
+    verdicts = [report["verdict"] for report in reports]
+    given = [verdict for verdict in verdicts if verdict is not None]
+    if not given:
+        return None
+    warnings = tuple(
+        f"Channel {number}: {warning}"
+        for number, verdict in enumerate(verdicts)
+        for warning in (verdict or {"warnings": ()})["warnings"]
+    )
+    worst = max(given, key=lambda verdict: len(verdict["warnings"]))
+    return {**worst, "warnings": warnings}

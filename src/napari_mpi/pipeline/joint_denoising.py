@@ -1,0 +1,68 @@
+"""Several runs that follow each other as one: over channels, or colour components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
+from napari_mpi.pipeline.forecast import Forecast
+
+__all__ = ["JointDenoising", "joint_report"]
+
+
+class JointDenoising(Denoising):
+    """Several runs that follow each other as one.
+
+    Parameters
+    ----------
+    runs : sequence of Denoising
+        Each over the same number of planes.
+    """
+
+    def __init__(self, runs: Sequence[Denoising]) -> None:
+        self._runs = list(runs)
+
+    def __next__(self) -> Progress:
+        n_runs = len(self._runs)
+        for number, run in enumerate(self._runs):
+            for progress in run:
+                n_planes = progress.n_planes
+                return replace(
+                    progress,
+                    plane=number * n_planes + progress.plane,
+                    n_planes=n_runs * n_planes,
+                    fraction=(number + progress.fraction) / n_runs,
+                )
+        raise StopIteration
+
+    @property
+    def unchanged(self) -> str | None:
+        """Why the image is returned as it is, if all its parts are."""
+        reasons = [run.unchanged for run in self._runs]
+        return None if None in reasons else reasons[0]
+
+    def close(self) -> None:
+        """End the run; `result` keeps what was reached."""
+        for run in self._runs:
+            run.close()
+
+    def forecast(self, n_planes: int | None = None) -> Forecast:
+        """Tell what the run takes; its parts need memory one after the other."""
+        forecasts = [run.forecast(n_planes) for run in self._runs]
+        return Forecast(
+            sum(forecast.seconds for forecast in forecasts),
+            max(forecast.memory for forecast in forecasts),
+        )
+
+
+def joint_report(parts: Sequence[Denoised]) -> dict[str, Any]:
+    """Return the first part's report with what is to be counted over all of them."""
+    reports = [part.report for part in parts]
+    return {
+        **reports[0],
+        "iterations": sum(report["iterations"] for report in reports),
+        "complete": all(report["complete"] for report in reports),
+        "seconds": round(sum(report["seconds"] for report in reports), 2),
+    }

@@ -1,0 +1,178 @@
+"""The dock on layers of every kind, on chosen planes, and on several layers."""
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+from napari_mpi import denoise
+from napari_mpi._napari.denoise_dock import DenoiseWidget
+
+TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
+QUICK = {"n_iter": 1, "n_passes": 2}
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def widget(viewer):
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="MPI denoise")
+    widget.form.n_iter.value = QUICK["n_iter"]
+    widget.form.n_passes.value = QUICK["n_passes"]
+    return widget
+
+
+def run(widget, qtbot):
+    widget.run_button.clicked.emit(True)
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+
+
+@pytest.fixture
+def stack(noisy):
+    return np.stack([noisy, noisy[::-1], noisy[:, ::-1], noisy // 2])
+
+
+def test_the_plane_you_see_is_denoised_alone_and_in_its_place(
+    viewer, widget, stack, qtbot
+):
+    layer = viewer.add_image(stack, name="cells", scale=(3, 0.5, 0.5))
+    viewer.dims.set_current_step(0, 2)
+    widget.form.planes.which.value = "current"
+    run(widget, qtbot)
+    denoised = viewer.layers["cells denoised"]
+    assert denoised.data.shape == (1, 40, 48)
+    assert np.allclose(
+        denoised.data_to_world((0, 1, 2)), layer.data_to_world((2, 1, 2))
+    )
+    assert np.array_equal(denoised.data, denoise(stack[2:3], **QUICK).image)
+    noise_map = viewer.layers["cells noise map"]
+    assert np.array_equal(noise_map.translate, denoised.translate)
+    assert denoised.metadata["napari_mpi"]["planes"] == "2:3"
+    assert widget.form.planes.which.value == "current"
+    assert widget.form.image.value is layer
+
+
+def test_a_range_of_time_points(viewer, widget, stack, qtbot):
+    viewer.add_image(stack, name="cells", axis_labels=("t", "y", "x"))
+    widget.form.planes.which.value = "range"
+    widget.form.planes.first.value, widget.form.planes.last.value = 1, 2
+    run(widget, qtbot)
+    denoised = viewer.layers["cells denoised"]
+    assert np.array_equal(denoised.data, denoise(stack[1:3], **QUICK).image)
+    assert tuple(denoised.translate) == (1, 0, 0)
+    assert denoised.axis_labels == ("t", "y", "x")
+
+
+def test_channels_of_a_layer_are_denoised_each_on_its_own(viewer, widget, noisy, qtbot):
+    two = np.stack([noisy, noisy // 8])
+    viewer.add_image(two, name="cells", axis_labels=("c", "y", "x"))
+    run(widget, qtbot)
+    shown = viewer.layers["cells denoised"]
+    for number, channel in enumerate(two):
+        assert np.array_equal(shown.data[number], denoise(channel, **QUICK).image)
+    assert shown.metadata["napari_mpi"]["channel_axis"] == 0
+
+
+def test_the_button_says_how_many_layers_it_is_about(viewer, widget, noisy):
+    layers = [viewer.add_image(noisy) for _ in range(3)]
+    assert widget.run_button.text == "&Run"
+    viewer.layers.selection = set(layers)
+    assert widget.run_button.text == "&Run on 3 layers"
+    viewer.layers.remove(layers[0])
+    assert widget.run_button.text == "&Run on 2 layers"
+    viewer.layers.selection = {layers[1]}
+    assert widget.run_button.text == "&Run"
+
+
+def test_several_layers_are_done_in_turn_and_fail_on_their_own(
+    viewer, widget, noisy, stack, qtbot
+):
+    bad = noisy.astype(np.float32)
+    bad[3, 4] = np.nan
+    viewer.add_image(noisy, name="cells")
+    viewer.add_image(bad, name="broken", contrast_limits=(0, 1))
+    viewer.add_image(stack[:2], name="stack", colormap="green")
+    viewer.layers.selection = set(viewer.layers)
+    notification_manager.records.clear()
+    run(widget, qtbot)
+    names = [layer.name for layer in viewer.layers]
+    assert sorted(names) == [
+        "broken",
+        "cells",
+        "cells denoised",
+        "cells noise map",
+        "stack",
+        "stack denoised",
+        "stack noise map",
+    ]
+    assert viewer.layers["stack denoised"].colormap.name == "green"
+    alone = denoise(noisy, **QUICK).image
+    assert np.array_equal(viewer.layers["cells denoised"].data, alone)
+    lines = widget.status.value.splitlines()
+    assert lines[0] == "2 of 3 layers are done."
+    assert lines[2].startswith("broken: Not done: 1 of 1920 pixels are NaN")
+    assert len(notification_manager.records) >= 1
+    assert widget.run_button.enabled
+
+
+def test_cancel_ends_all_and_keeps_what_was_done_before(viewer, widget, noisy, qtbot):
+    first = viewer.add_image(noisy, name="first")
+    second = viewer.add_image(noisy, name="second")
+    third = viewer.add_image(noisy, name="third")
+    viewer.layers.selection = {first, second, third}
+    widget.run()
+    qtbot.waitUntil(lambda: "first denoised" in viewer.layers, timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "second (2 of 3" in widget.status.value, timeout=TIMEOUT)
+    widget.cancel()
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    names = {layer.name for layer in viewer.layers}
+    assert names == {"first", "second", "third", "first denoised", "first noise map"}
+    assert widget.status.value == "Cancelled; what was done is kept."
+
+
+def test_a_layer_that_was_removed_meanwhile_costs_only_itself(
+    viewer, widget, noisy, qtbot
+):
+    first = viewer.add_image(noisy, name="first")
+    second = viewer.add_image(noisy, name="second")
+    third = viewer.add_image(noisy, name="third")
+    viewer.layers.selection = {first, second, third}
+    widget.run()
+    viewer.layers.remove(second)
+    viewer.layers.remove(first)
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    names = {layer.name for layer in viewer.layers}
+    assert names == {"third", "third denoised", "third noise map"}
+    assert "second: It was removed." in widget.status.value
+
+
+def test_without_live_preview_nothing_is_shown_before_the_end(
+    viewer, widget, stack, qtbot, monkeypatch
+):
+    from napari_mpi._napari.preferences import Preferences
+
+    monkeypatch.setattr(
+        Preferences, "load", classmethod(lambda cls: cls(live_preview=False))
+    )
+    shown = []
+    monkeypatch.setattr(DenoiseWidget, "_show_growing", shown.append)
+    viewer.add_image(stack, name="cells")
+    run(widget, qtbot)
+    assert not shown
+    denoised = viewer.layers["cells denoised"]
+    assert np.array_equal(denoised.data, denoise(stack, **QUICK).image)
+
+
+def test_a_multiscale_layer_is_denoised_at_full_resolution(
+    viewer, widget, noisy, qtbot
+):
+    layer = viewer.add_image(
+        [noisy, noisy[::2, ::2]], multiscale=True, name="cells", scale=(0.5, 0.5)
+    )
+    run(widget, qtbot)
+    denoised = viewer.layers["cells denoised"]
+    assert np.array_equal(denoised.data, denoise(noisy, **QUICK).image)
+    assert np.allclose(denoised.extent.world, layer.extent.world)

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+
+from napari_mpi._napari.selection import LayerPart, PlaneChoice, chosen_layers
+
+
+@pytest.fixture
+def choice(qtbot):
+    choice = PlaneChoice()
+    choice.show()
+    yield choice
+    choice.close()
+
+
+@pytest.fixture
+def stack(rng):
+    return Image(
+        rng.normal(size=(5, 20, 24)),
+        scale=(2, 0.5, 0.5),
+        translate=(10, 0, 0),
+        axis_labels=("t", "y", "x"),
+    )
+
+
+ORIGIN = (0.0, 0.0, 0.0)
+
+
+def test_a_single_plane_leaves_nothing_to_choose(choice):
+    for shape in [(20, 24), (1, 20, 24)]:
+        layer = Image(np.zeros(shape))
+        choice.follow(layer)
+        assert not choice.visible
+        assert choice.part(layer, ORIGIN[: len(shape)]) == LayerPart(layer)
+
+
+def test_all_planes_are_taken_as_they_are(choice, stack):
+    choice.follow(stack)
+    assert choice.visible
+    part = choice.part(stack, ORIGIN)
+    assert part.array() is stack.data
+    assert not any(part.offset)
+    assert part.planes == ""
+
+
+def test_the_plane_you_see_is_where_the_sliders_stand(choice, stack):
+    choice.follow(stack)
+    choice.which.value = "current"
+    part = choice.part(stack, (16.0, 0.0, 0.0))  # (16 - 10) / 2
+    assert part.planes == "3:4"
+    assert part.offset == (3, 0, 0)
+    np.testing.assert_array_equal(part.array(), stack.data[3:4])
+
+
+def test_a_range_counts_as_the_slider_does_and_takes_either_order(choice, stack):
+    choice.follow(stack)
+    assert not choice.range.visible
+    choice.which.value = "range"
+    assert choice.range.visible
+    assert (choice.first.max, choice.last.max) == (4, 4)
+    choice.first.value, choice.last.value = 3, 1
+    part = choice.part(stack, ORIGIN)
+    np.testing.assert_array_equal(part.array(), stack.data[1:4])
+
+
+def test_the_range_is_named_after_its_axis(choice, stack):
+    choice.which.value = "range"
+    choice.follow(stack)
+    assert choice.which.current_choice == "t from … to …"
+    choice.follow(Image(stack.data))
+    assert choice.which.current_choice == "from … to …"
+
+
+def test_the_range_is_of_the_first_axis_that_has_several_planes(choice, rng):
+    layer = Image(rng.normal(size=(1, 6, 20, 24)))
+    choice.follow(layer)
+    choice.which.value = "range"
+    choice.first.value, choice.last.value = 2, 3
+    part = choice.part(layer, (0.0,) * 4)
+    assert part.array().shape == (1, 2, 20, 24)
+    assert part.offset == (0, 2, 0, 0)
+
+
+def test_what_was_chosen_outlasts_a_look_at_another_layer(choice, stack):
+    choice.follow(stack)
+    choice.which.value = "current"
+    choice.follow(Image(np.zeros((20, 24))))
+    choice.follow(stack)
+    assert choice.which.value == "current"
+
+
+def test_colours_are_no_planes(choice, rng):
+    layer = Image(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8), rgb=True)
+    choice.follow(layer)
+    assert not choice.visible
+
+
+def test_several_selected_image_layers_are_all_meant(make_napari_viewer, noisy):
+    viewer = make_napari_viewer()
+    a, b = viewer.add_image(noisy), viewer.add_image(noisy)
+    labels = viewer.add_labels(np.zeros((20, 20), int))
+    assert isinstance(labels, Labels)
+    viewer.layers.selection = {a, labels}
+    assert chosen_layers(viewer, b) == [b]
+    viewer.layers.selection = {b, a, labels}
+    assert chosen_layers(viewer, a) == [a, b]
+    assert chosen_layers(make_napari_viewer(), None) == []
