@@ -6,6 +6,7 @@ import pytest
 from napari_mpi import FillConfig, denoise
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.form import DenoiseForm
+from napari_mpi._napari.preferences import Preferences
 from napari_mpi.weights.loading import BUNDLED
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
@@ -13,7 +14,7 @@ TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 @pytest.fixture
 def form(qtbot):
-    form = DenoiseForm()
+    form = DenoiseForm(Preferences())
     qtbot.addWidget(form.native)
     return form
 

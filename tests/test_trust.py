@@ -337,8 +337,8 @@ def test_the_uncertainty_is_a_third_layer_when_asked_for(viewer, widget, noisy, 
     run(widget, qtbot)
     assert [one.name for one in viewer.layers] == [
         "cells",
-        "cells uncertainty",
         "cells noise map",
+        "cells uncertainty",
         "cells denoised",
     ]
     uncertainty = viewer.layers["cells uncertainty"]

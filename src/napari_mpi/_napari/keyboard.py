@@ -7,7 +7,7 @@ from itertools import pairwise
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 __all__ = ["controls", "make_reachable"]
 
@@ -53,13 +53,14 @@ def _inside(container: Container) -> list[Widget]:
     return found
 
 
-def _in_layout_order(inside: QWidget) -> list[QWidget]:
-    layout = inside.layout()
+def _in_layout_order(parent: QWidget) -> list[QWidget]:
+    layout = parent.layout()
     if layout is None:
         return []
     found = []
     for place in range(layout.count()):
         child = layout.itemAt(place).widget()
         if child is not None:
-            found += [child, *_in_layout_order(child)]
+            inside = child.widget() if isinstance(child, QScrollArea) else child
+            found += [child, *_in_layout_order(inside)]
     return found

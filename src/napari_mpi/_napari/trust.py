@@ -48,6 +48,8 @@ class TrustPanel(QScrollArea):  # type: ignore[misc]
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
+        self.setToolTip("What was found, and how far the result can be trusted.")
+        self.setAccessibleName("about the result")
         self._viewer = viewer
         self._report: Mapping[str, Any] | None = None
         self.words = wrapped_label()
