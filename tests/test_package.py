@@ -68,7 +68,8 @@ LAYERS = {
     "pipeline": {"analysis", "arrays", "engine", "weights"},
     "io": set(),
     "training": {"arrays", "engine", "io", "weights"},
-    "cli": {"engine", "io", "pipeline", "training", "weights"},
+    "batch": {"engine", "io", "pipeline", "weights"},
+    "cli": {"batch", "engine", "io", "pipeline", "training", "weights"},
 }
 
 

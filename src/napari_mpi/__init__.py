@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_mpi._napari.layers import denoise_layer
+    from napari_mpi.batch.api import denoise_files
     from napari_mpi.config import PRESETS, FillConfig, PretrainConfig
     from napari_mpi.pipeline.api import Denoised, denoise, iter_denoise
     from napari_mpi.training.pretrain import pretrain
@@ -28,6 +29,7 @@ __all__ = [
     "FillConfig",
     "PretrainConfig",
     "denoise",
+    "denoise_files",
     "denoise_layer",
     "iter_denoise",
     "load_weights",
@@ -40,6 +42,7 @@ _HOME = {
     "FillConfig": "config",
     "PretrainConfig": "config",
     "denoise": "pipeline.api",
+    "denoise_files": "batch.api",
     "denoise_layer": "_napari.layers",
     "iter_denoise": "pipeline.api",
     "load_weights": "weights.loading",

@@ -6,12 +6,13 @@ import argparse
 import warnings
 from collections.abc import Sequence
 
-from napari_mpi.cli import demo, denoise, info, pretrain, weights
-from napari_mpi.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, reason, say
+from napari_mpi.batch.errors import reason
+from napari_mpi.cli import batch, demo, denoise, info, pretrain, weights
+from napari_mpi.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, say
 
 __all__ = ["main"]
 
-_COMMANDS = (denoise, demo, info, weights, pretrain)
+_COMMANDS = (denoise, batch, demo, info, weights, pretrain)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("stopped. Finished files are complete; nothing half-written was left.")
         return EXIT_INTERRUPTED
-    except (ValueError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         say(f"error: {reason(error)}")
         return EXIT_FAILED
     return code

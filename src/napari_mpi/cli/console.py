@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # this loads torch, which a quick `--help` does without
     from napari_mpi.pipeline.api import Denoised, Denoising
 
-__all__ = ["BAR", "EXIT_FAILED", "EXIT_INTERRUPTED", "finish", "reason", "say"]
+__all__ = ["BAR", "EXIT_FAILED", "EXIT_INTERRUPTED", "finish", "say"]
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -17,18 +17,6 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 def say(text: str) -> None:
     """Tell the user something that is not a result."""
     print(f"napari-mpi: {text}", file=sys.stderr)
-
-
-def reason(error: BaseException) -> str:
-    """Put an error into words for the user."""
-    if isinstance(error, PermissionError) and error.filename:
-        return (
-            f"no permission for {error.filename}: choose a folder that is yours, or "
-            "change its rights."
-        )
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
-    return str(error) or type(error).__name__
 
 
 def finish(run: Denoising, label: str) -> Denoised:

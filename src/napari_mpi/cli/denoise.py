@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_mpi.cli.console import EXIT_FAILED, finish, reason, say
+from napari_mpi.batch.errors import reason
+from napari_mpi.cli.console import EXIT_FAILED, finish, say
 from napari_mpi.cli.fill_options import add_fill_options, fill_options
-
-if TYPE_CHECKING:  # these load torch, which a quick `--help` does without
-    from napari_mpi.io.files import ImageData
-    from napari_mpi.pipeline.api import Denoised
 
 __all__ = ["add_parser"]
 
@@ -45,6 +42,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _denoise(args: argparse.Namespace) -> int:
+    from napari_mpi.batch.results import write_result
     from napari_mpi.config import fill_config
     from napari_mpi.engine.devices import resolve_device
     from napari_mpi.io.files import read_image, require_writable
@@ -78,7 +76,7 @@ def _denoise(args: argparse.Namespace) -> int:
                 print(f"{source}: {run.forecast()}")
                 continue
             result = finish(run, source.name)
-            _write_result(target, image, result, args.noise_map)
+            write_result(target, image, result, args.noise_map)
             _say_findings(source.name, result.report)
         except (ValueError, TypeError, OSError, MemoryError) as error:
             say(f"error: {source}: {reason(error)}")
@@ -99,6 +97,7 @@ def _say_findings(name: str, report: dict[str, Any]) -> None:
 
 def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     """Return where each input's result goes, and make sure that it can go there."""
+    from napari_mpi.batch.results import target_name
     from napari_mpi.io.files import stem_of
 
     sources = list(dict.fromkeys(inputs))
@@ -116,7 +115,7 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     targets: dict[Path, Path] = {}
     for source in sources:
         stem = stem_of(source.resolve() if source.is_dir() else source)
-        target = output / f"{stem}_denoised.ome.tif"
+        target = output / target_name(stem)
         clash = [old for old, taken in targets.items() if taken == target]
         if clash:
             raise ValueError(
@@ -125,40 +124,3 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
             )
         targets[source] = target
     return targets
-
-
-def _write_result(
-    target: Path, image: ImageData, result: Denoised, with_noise_map: bool
-) -> None:
-    from dataclasses import replace
-
-    from napari_mpi.io.files import stem_of, write_image
-    from napari_mpi.io.record import join_record, split_record
-
-    # Of a result that is denoised again, the first run's record is of no use.
-    text, _ = split_record(image.description)
-    description = join_record(text, result.report)
-    extras = {"noise": (result.noise_map, "noise map")} if with_noise_map else {}
-    if result.uncertainty is not None:
-        extras["uncertainty"] = (result.uncertainty, "uncertainty")
-    stem = stem_of(target)
-    ending = target.name.removeprefix(stem)
-    for suffix, (data, called) in extras.items():
-        write_image(
-            target.with_name(f"{stem.removesuffix('_denoised')}_{suffix}{ending}"),
-            replace(
-                image,
-                data=data,
-                name=f"{image.name} {called}",
-                description=description,
-            ),
-        )
-    write_image(
-        target,
-        replace(
-            image,
-            data=result.image,
-            name=f"{image.name} denoised",
-            description=description,
-        ),
-    )

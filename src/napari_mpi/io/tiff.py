@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -197,7 +199,11 @@ def can_hold_ome(dtype: np.dtype[Any]) -> bool:
 def write_ome(path: Path, image: ImageData) -> None:
     """Write an OME-TIFF file."""
     axes = _known_axes(image)
-    metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
+    metadata: dict[str, Any] = {
+        "axes": axes,
+        "Name": _storable(image.name),
+        "UUID": _uuid_of(image),
+    }
     if image.description:
         metadata["Description"] = _storable(image.description)
     for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
@@ -211,6 +217,14 @@ def write_ome(path: Path, image: ImageData) -> None:
         photometric="rgb" if image.rgb else "minisblack",
         metadata=metadata,
     )
+
+
+def _uuid_of(image: ImageData) -> str:
+    """Derive a UUID from what is written: the same image gives the same file."""
+    digest = hashlib.sha256(f"{image.name}\n{image.description}".encode())
+    for index in np.ndindex(image.data.shape[:-2]):
+        digest.update(np.ascontiguousarray(image.data[index]).tobytes())
+    return str(uuid.UUID(bytes=digest.digest()[:16], version=4))
 
 
 def can_hold_imagej(image: ImageData) -> bool:

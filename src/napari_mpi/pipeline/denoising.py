@@ -32,6 +32,7 @@ from napari_mpi.engine.adapt import Adaptation, State, cut_crops
 from napari_mpi.engine.devices import prefers_bfloat16
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.passes import TILE_SIZE, Passes
+from napari_mpi.pipeline.checkpoints import Checkpoints, arrays_of, states_of
 from napari_mpi.pipeline.forecast import Forecast, forecast
 from napari_mpi.pipeline.plane_store import (
     Index,
@@ -177,6 +178,7 @@ class Denoising:
         self._fallbacks: list[str] = []
         self._adaptations: list[dict[str, Any]] = []
         self._filling: dict[str, Any] | None = None  # of the plane begun last
+        self._checkpoints: Checkpoints | None = None
         self._n_done = 0
         self._touched: set[Index] = set()
         self._iterations = 0
@@ -219,6 +221,20 @@ class Denoising:
     def close(self) -> None:
         """End the run; `result` keeps what was reached."""
         self._steps.close()
+
+    def restore(self, checkpoints: Checkpoints) -> None:
+        """Carry on from what an earlier run kept, and keep what this one finishes.
+
+        Call it before the first step.
+
+        Parameters
+        ----------
+        checkpoints : Checkpoints
+            What a run of the same image with the same settings kept, or an empty
+            place. Adapted networks and finished planes are taken from there; the
+            result is that of a run that was never interrupted.
+        """
+        self._checkpoints = checkpoints
 
     def forecast(self, n_planes: int | None = None) -> Forecast:
         """Try a piece of the image, for about a second, and tell what the run takes.
@@ -274,6 +290,9 @@ class Denoising:
         if planes:
             self._require_memory()
         for number, index in planes:
+            if self._restore_plane(number, index):
+                continue
+            before = self._iterations
             plane = self._store.plane(index)
             while True:
                 try:
@@ -309,7 +328,7 @@ class Denoising:
                     break
                 except (RuntimeError, MemoryError) as error:
                     self._fall_back(error, smaller_tiles=False)
-            self._finish_plane()
+            self._finish_plane(number, self._iterations - before)
 
     def _adapt_then_fill(self) -> Generator[Progress, None, None]:
         """Adapt the network on crops, for each plane or for all, then fill planes."""
@@ -317,18 +336,26 @@ class Denoising:
         self._tile_size = memory.fitting_tile_size(TILE_SIZE, self._device)
         planes = self._to_fill()
         self._n_done = self._grid.n_planes - len(planes)
+        if not planes:
+            return
         together = config.adapt_to == "stack"
         groups = [planes] if together else [[plane] for plane in planes]
         share = self._share_of_adapting(len(planes) if together else 1)
         done = self._n_done / self._grid.n_planes
-        for group in filter(None, groups):
+        for group in groups:
             part = len(group) / self._grid.n_planes
-            states = yield from self._adapt(group, done, part * share)
+            states = self._restore_networks(group[0][0])
+            if states is None:
+                states = yield from self._adapt(group, done, part * share)
             for position, (number, index) in enumerate(group):
+                if self._restore_plane(number, index):
+                    continue
                 for progress in self._fill_by_passes(number, index, states):
                     filled = (position + progress.fraction) / len(group)
                     fraction = done + part * (share + (1 - share) * filled)
                     yield replace(progress, fraction=fraction)
+            if not together:
+                self._forget_networks(group[0][0])
             done += part
 
     def _share_of_adapting(self, n_planes: int) -> float:
@@ -347,6 +374,7 @@ class Denoising:
         """Adapt to a group of planes; `done` and `part` are shares of the whole run."""
         config = self._config
         seed = _plane_seed(self._seed, group[0][0])
+        before = self._iterations
         losses, validations = [], []
         while True:
             try:
@@ -375,16 +403,22 @@ class Denoising:
             except (RuntimeError, MemoryError) as error:
                 self._fall_back(error, smaller_tiles=False)
                 losses, validations = [], []
-        self._adaptations.append(
-            {
-                "first_plane": group[0][0],
-                "losses": losses,
-                "validations": validations,
-                "initial_validation": adaptation.initial_validation,
-                "networks": len(adaptation.states),
-                "kept_at": adaptation.kept_at,
-            }
-        )
+        record = {
+            "first_plane": group[0][0],
+            "losses": losses,
+            "validations": validations,
+            "initial_validation": adaptation.initial_validation,
+            "networks": len(adaptation.states),
+            "kept_at": adaptation.kept_at,
+        }
+        self._adaptations.append(record)
+        if self._checkpoints is not None:
+            facts = self._facts(self._iterations - before)
+            self._checkpoints.save(
+                f"networks-{group[0][0]}",
+                arrays_of(adaptation.states),
+                facts | {"adaptation": record},
+            )
         return adaptation.states
 
     def _crops(self, group: list[tuple[int, Index]], seed: int) -> list[torch.Tensor]:
@@ -431,18 +465,72 @@ class Denoising:
                 break
             except (RuntimeError, MemoryError) as error:
                 self._fall_back(error, smaller_tiles=True)
-        self._finish_plane()
+        self._finish_plane(number)
 
     def _scaled(self, plane: NDArray[Any]) -> torch.Tensor:
         scaled = self._scaling.apply(self._grid.to_channels(plane))
         return torch.from_numpy(np.ascontiguousarray(scaled))  # (C, Y, X)
 
-    def _finish_plane(self) -> None:
+    def _finish_plane(self, number: int, iterations: int = 0) -> None:
         assert self._current is not None
         self._put(*self._current)
+        index = self._current[0]
         self._current = None
         self._n_done += 1
+        if self._checkpoints is not None:
+            arrays = self._store.finished(index)
+            self._checkpoints.save(f"plane-{number}", arrays, self._facts(iterations))
         self._store.let_go()
+
+    def _restore_plane(self, number: int, index: Index) -> bool:
+        """Take a finished plane from the checkpoints, if it is there."""
+        kept = self._checkpoints and self._checkpoints.load(f"plane-{number}")
+        if not kept:
+            return False
+        arrays, facts = kept
+        self._store.restore(index, arrays)
+        self._take(facts)
+        self._touched.add(index)
+        self._n_done += 1
+        self._store.let_go()
+        return True
+
+    def _restore_networks(self, first: int) -> list[State] | None:
+        """Take adapted networks from the checkpoints, if they are there."""
+        kept = self._checkpoints and self._checkpoints.load(f"networks-{first}")
+        if not kept or self._checkpoints is None:
+            return None
+        arrays, facts = kept
+        if not arrays and not self._checkpoints.load(f"plane-{first}"):
+            return None
+        self._take(facts)
+        self._adaptations.append(facts["adaptation"])
+        return states_of(arrays)
+
+    def _forget_networks(self, first: int) -> None:
+        """Keep no networks of a plane that is finished, only what is said of them."""
+        name = f"networks-{first}"
+        kept = self._checkpoints and self._checkpoints.load(name)
+        if kept and self._checkpoints:
+            self._checkpoints.save(name, {}, kept[1])
+
+    def _facts(self, iterations: int) -> dict[str, Any]:
+        """Return what the run has come to besides pixels and networks."""
+        return {
+            "iterations": iterations,
+            "tile_size": self._tile_size,
+            "device": str(self._device),
+            "fallbacks": self._fallbacks,
+            "filling": self._filling,
+        }
+
+    def _take(self, facts: dict[str, Any]) -> None:
+        self._iterations += facts["iterations"]
+        # Where memory ran out once, the run goes on with less.
+        self._tile_size = facts["tile_size"]
+        self._device = torch.device(facts["device"])
+        self._fallbacks = list(facts["fallbacks"])
+        self._filling = facts["filling"]
 
     def _require_memory(self) -> None:
         """Refuse, before the first plane, what would fill the computer's memory."""
@@ -527,6 +615,7 @@ class Denoising:
             "weights_source": self._weights.source,
             "weights_sha256": self._weights.sha256,
             "device": str(self._device),
+            "threads": torch.get_num_threads(),
             "seed": self._seed,
             "rgb": self._grid.rgb,
             "scaling": asdict(self._scaling),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from napari_mpi.pipeline.checkpoints import Checkpoints
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
 from napari_mpi.pipeline.forecast import Forecast
 
@@ -42,6 +43,11 @@ class JointDenoising(Denoising):
         """Why the image is returned as it is, if all its parts are."""
         reasons = [run.unchanged for run in self._runs]
         return None if None in reasons else reasons[0]
+
+    def restore(self, checkpoints: Checkpoints) -> None:
+        """Carry on from what an earlier run kept of each part."""
+        for number, run in enumerate(self._runs):
+            run.restore(checkpoints.part(f"part-{number}"))
 
     def close(self) -> None:
         """End the run; `result` keeps what was reached."""

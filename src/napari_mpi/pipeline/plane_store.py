@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -137,8 +138,24 @@ class PlaneStore:
     def put(self, index: Index, noisy: NDArray[Any], values: NDArray[Any]) -> None:
         """Take the result of a plane, shape (C, Y, X), in the input's units."""
         channels = to_dtype(values, self.dtype)
-        self.image[index] = self._grid.from_channels(channels, noisy)
-        self.noise_map[index] = noisy.astype(np.float64) - self.image[index]
+        self._keep(index, noisy, self._grid.from_channels(channels, noisy))
+
+    def finished(self, index: Index) -> dict[str, NDArray[Any]]:
+        """Return what `restore` needs of a plane that is done."""
+        arrays = {"image": self.plane(index)}
+        if self.uncertainty is not None:
+            arrays["uncertainty"] = np.array(self.uncertainty[index])
+        return arrays
+
+    def restore(self, index: Index, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take a plane that was done before, as `finished` gave it."""
+        self._keep(index, self.plane(index), arrays["image"])
+        if self.uncertainty is not None:
+            self.uncertainty[index] = arrays["uncertainty"]
+
+    def _keep(self, index: Index, noisy: NDArray[Any], image: NDArray[Any]) -> None:
+        self.image[index] = image
+        self.noise_map[index] = noisy.astype(np.float64) - image
 
     def put_uncertainty(self, index: Index, errors: NDArray[Any]) -> None:
         """Take the standard errors of a plane, shape (C, Y, X), if they are asked for.

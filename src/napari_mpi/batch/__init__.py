@@ -1,0 +1,1 @@
+"""Many files: resumable, shared among processes, and each on its own."""

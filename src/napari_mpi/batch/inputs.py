@@ -1,0 +1,188 @@
+"""Which images a batch consists of, and where their results go."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_mpi.batch.results import ENDINGS, is_result, target_name
+from napari_mpi.io.files import stem_of
+from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX
+
+__all__ = ["WORK_FOLDER", "Inputs", "Job", "find_inputs"]
+
+WORK_FOLDER = ".napari-mpi"
+"""Where a batch keeps its records and unfinished work, inside the output folder."""
+
+_SUFFIXES = (*SUFFIXES, ZARR_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image and its result.
+
+    Attributes
+    ----------
+    name : str
+        The image as it is called in reports: its path within the folder that was
+        given.
+    source : Path
+        The image, an absolute path.
+    target : Path
+        The denoised image, an absolute path.
+    output : Path
+        The output folder, an absolute path.
+    """
+
+    name: str
+    source: Path
+    target: Path
+    output: Path
+
+    @property
+    def id(self) -> str:
+        """A name for its folder: it tells the image, and no two results share it."""
+        place = self.target.relative_to(self.output).as_posix()
+        digest = hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()
+        safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in self.name)
+        return f"{safe[:40]}-{digest[:16]}"
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the job keeps its record and unfinished work."""
+        return self.output / WORK_FOLDER / "jobs" / self.id
+
+
+@dataclass
+class Inputs:
+    """What was found.
+
+    Attributes
+    ----------
+    jobs : list of Job
+        One for each image.
+    refused : list of (Job, str)
+        What cannot be a job, and why.
+    n_results : int
+        Results of earlier runs that were left out.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    refused: list[tuple[Job, str]] = field(default_factory=list)
+    n_results: int = 0
+
+
+def find_inputs(
+    inputs: Iterable[str | os.PathLike[str]],
+    output: Path,
+    ending: str = ENDINGS["ome-tiff"],
+) -> Inputs:
+    """Find the images among files, patterns and folders.
+
+    Parameters
+    ----------
+    inputs : iterable of path
+        Files; patterns with ``*``, ``?`` and ``**``; folders, which are searched with
+        all folders inside them.
+    output : Path
+        The output folder. Nothing inside it is an input, nor is any file that is
+        named as results are.
+    ending : str
+        How the names of results end.
+    """
+    output = output.resolve()
+    found = Inputs()
+    taken: dict[Path, Job] = {}
+    seen = set[Path]()
+    for source, place in _files(inputs, output, found):
+        if source in seen:
+            continue
+        seen.add(source)
+        if is_result(source):
+            found.n_results += 1
+            continue
+        name = target_name(stem_of(source), ending)
+        job = Job(place.as_posix(), source, output / place.with_name(name), output)
+        if clash := taken.get(job.target):
+            said = (
+                f"its result would be {job.target.name}, as that of {clash.source}: "
+                "rename one, or give them in two commands with different folders."
+            )
+            found.refused.append((job, said))
+        else:
+            taken[job.target] = job
+            found.jobs.append(job)
+    return found
+
+
+def _files(
+    inputs: Iterable[str | os.PathLike[str]], output: Path, found: Inputs
+) -> Iterator[tuple[Path, Path]]:
+    """Yield each file, and its place relative to what was given."""
+
+    def refuse(path: Path, said: str) -> None:
+        job = Job(str(path), path.absolute(), output / path.name, output)
+        found.refused.append((job, said))
+
+    for given in inputs:
+        path = Path(given)
+        if path.is_dir() and not _is_image(path):
+            places, folder = _below(path, output, refuse), path.resolve()
+            nothing = f"holds no image (looked for {', '.join(_SUFFIXES)})."
+        elif not path.exists() and glob.has_magic(str(path)):
+            fixed = next(up for up in path.parents if not glob.has_magic(str(up)))
+            places, folder = _matching(path, fixed, output), fixed.resolve()
+            nothing = "no image fits this pattern."
+        else:
+            places, folder = iter([Path(path.name)]), path.parent.resolve()
+            nothing = ""
+        n_found, n_refused = 0, len(found.refused)
+        for place in places:
+            n_found += 1
+            yield folder / place, place
+        if n_found == 0 and len(found.refused) == n_refused:
+            refuse(path, nothing)
+
+
+def _matching(pattern: Path, fixed: Path, output: Path) -> Iterator[Path]:
+    folder = fixed.resolve()
+    for path in sorted(folder.glob(str(pattern.relative_to(fixed)))):
+        place = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in place.parts)
+        if _is_image(path) and not hidden and not _is_output(path, output, folder):
+            yield place
+
+
+def _below(
+    given: Path, output: Path, refuse: Callable[[Path, str], None]
+) -> Iterator[Path]:
+    def report(error: OSError) -> None:
+        refuse(Path(error.filename), f"cannot be searched: {error.strerror}.")
+
+    folder = given.resolve()
+    for parent, folders, files in os.walk(folder, onerror=report):
+        # A folder that is called as images are is an image, such as a store of chunks.
+        images = [name for name in folders if _is_image(Path(name))]
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in images
+            and not name.startswith(".")
+            and not _is_output(Path(parent, name), output, folder)
+        )
+        for name in sorted([*files, *images]):
+            if _is_image(Path(name)):
+                yield Path(parent, name).relative_to(folder)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
+def _is_output(path: Path, output: Path, searched: Path) -> bool:
+    """Whether a path belongs to an output folder inside the folder searched."""
+    return searched in output.parents and (path == output or output in path.parents)

@@ -1,0 +1,262 @@
+"""One image of a batch: begun, carried on, finished, or given up with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+import napari_mpi
+from napari_mpi.batch.atomic import PART, publish, read_json, write_json
+from napari_mpi.batch.checkpoints import FileCheckpoints
+from napari_mpi.batch.errors import reason
+from napari_mpi.batch.inputs import WORK_FOLDER, Job
+from napari_mpi.batch.records import (
+    Fingerprint,
+    Record,
+    load_record,
+    save_record,
+    sha256_of,
+)
+from napari_mpi.batch.results import EXTRAS, extra_path, write_result
+from napari_mpi.batch.thumbnails import write_thumbnail
+from napari_mpi.config import FillConfig
+from napari_mpi.engine.devices import resolve_device
+from napari_mpi.io.files import FileError, read_image, require_writable
+from napari_mpi.pipeline.api import Denoised, Progress, iter_denoise
+from napari_mpi.weights.loading import load_weights
+
+__all__ = ["Settings", "finished", "run_job"]
+
+# Threads of one process share the device, its memory, and torch's number of threads.
+_one_at_a_time = threading.Lock()
+# What is no one's fault is told with its place in the source.
+_EXPECTED = (ValueError, TypeError, OSError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides on the results of a batch.
+
+    Attributes
+    ----------
+    options : dict
+        Keywords of `napari_mpi.iter_denoise`; weights by name or path.
+    noise_map : bool
+        Whether to write the noise map, too.
+    threads : int
+        Threads that one image is computed with on the processor. The last bits of a
+        result depend on it, so it is the same for any number of workers.
+    """
+
+    options: dict[str, Any]
+    noise_map: bool = False
+    threads: int = 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything that decides on the bits of a result, for JSON."""
+        asked = self.options
+        options = {
+            key: asdict(value) if isinstance(value, FillConfig) else value
+            for key, value in asked.items()
+            if value is not None
+        }
+        return {
+            "napari_mpi": napari_mpi.__version__,
+            "torch": torch.__version__,
+            "options": options | {"device": resolve_device(asked["device"]).type},
+            "weights_sha256": load_weights(asked["weights"]).sha256,
+            "noise_map": self.noise_map,
+            "threads": self.threads,
+        }
+
+
+def finished(job: Job, facts: dict[str, Any]) -> Record | None:
+    """Return the record of a job that is done with these settings and this image."""
+    record = load_record(job)
+    if record is None or record.status != "done" or record.settings != facts:
+        return None
+    for name, size in (record.files or {}).items():
+        path = job.target.with_name(name)
+        if not path.exists() or (path.is_file() and path.stat().st_size != size):
+            return None
+    if record.input is None or not Fingerprint(**record.input).fits(job.source):
+        return None
+    return replace(record, earlier=True)
+
+
+def run_job(
+    job: Job, settings: Settings, progress: Callable[[Progress], None] | None = None
+) -> Record:
+    """Denoise one image, or carry on where an earlier run was interrupted.
+
+    Whatever goes wrong with the image is in the record, and costs no other job.
+
+    Parameters
+    ----------
+    job : Job
+        The image.
+    settings : Settings
+        What to do with it.
+    progress : callable, optional
+        It is told of each piece of work that is done.
+    """
+    try:
+        locks = job.output / WORK_FOLDER / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        # The system gives it back when the process ends, however it ends.
+        with _one_at_a_time, FileLock(locks / f"{job.id}.lock").acquire(blocking=False):
+            return _run_locked(job, settings, progress)
+    except Timeout:
+        return Record.of(job, "in work elsewhere", "another run is at work on it.")
+    except Exception as error:
+        said = reason(error)
+        if not isinstance(error, _EXPECTED):
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__}: {said} ({place.name}, {place.filename})"
+        record = Record.of(job, "failed", said)
+        # A disk that takes no image may take no record.
+        with contextlib.suppress(OSError):
+            save_record(job, record)
+        return record
+
+
+def _run_locked(
+    job: Job, settings: Settings, progress: Callable[[Progress], None] | None
+) -> Record:
+    started = time.monotonic()
+    facts = settings.facts()
+    if record := finished(job, facts):
+        return record
+    if not job.source.exists():
+        raise FileNotFoundError(f"There is no file {job.source}.")
+    print_of_input = Fingerprint.of(job.source)
+    parts, staged = job.work_folder / "parts", job.work_folder / "staged"
+    _begin(job, {"settings": facts, "sha256": print_of_input.sha256}, parts)
+    with _recorded_warnings() as notes, _threads(settings.threads):
+        image = read_image(job.source)
+        run = iter_denoise(
+            image.data,
+            rgb=image.rgb,
+            channel_axis=image.channel_axis,
+            **settings.options,
+        )
+        require_writable(job.target, image)
+        run.restore(FileCheckpoints(parts))
+        for step in run:
+            if progress is not None:
+                progress(step)
+        result = run.result()
+    if not print_of_input.fits(job.source):
+        raise FileError(
+            f"{job.source} was changed while it was at work: run the same command "
+            "again when it is complete."
+        )
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    report = _without_times(result.report)
+    try:
+        staged.mkdir()
+        written = write_result(
+            staged / job.target.name, image, result, settings.noise_map, report
+        )
+        output_sha256 = sha256_of(written[-1])
+        thumbnail = job.work_folder / "thumbnail.jpg"
+        write_thumbnail(thumbnail, image.data, result, image.rgb)
+        for file in written:
+            publish(file, job.target.with_name(file.name))
+    finally:
+        _remove(staged)
+    for what in EXTRAS:
+        if (extra := extra_path(job.target, what)).name not in {
+            f.name for f in written
+        }:
+            _remove(extra)  # it belongs to an earlier result
+    record = Record.of(
+        job,
+        "done",
+        " ".join(notes),
+        **_findings(result),
+        seconds=round(time.monotonic() - started, 2),
+        input_sha256=print_of_input.sha256,
+        output_sha256=output_sha256,
+        input=asdict(print_of_input),
+        settings=facts,
+        files={
+            file.name: job.target.with_name(file.name).stat().st_size
+            for file in written
+        },
+    )
+    save_record(job, record)
+    _remove(parts)
+    return record
+
+
+def _begin(job: Job, begun: dict[str, Any], parts: Path) -> None:
+    """Keep the unfinished work of the same image and settings, and no other."""
+    job.work_folder.mkdir(parents=True, exist_ok=True)
+    for left_over in job.work_folder.rglob(f"*{PART}"):
+        _remove(left_over)
+    _remove(job.work_folder / "staged")
+    if read_json(job.work_folder / "begun.json") != begun:
+        _remove(parts)
+        write_json(job.work_folder / "begun.json", begun)
+
+
+def _findings(result: Denoised) -> dict[str, Any]:
+    report = result.report
+    found, verdict = report["noise_estimate"], report["verdict"]
+    return {
+        "planes": f"{report['planes_done']}/{report['n_planes']}",
+        "noise": None if found is None else found["rms"],
+        "correlation": None if found is None else max(found["correlation"]),
+        "choice": report["choice"] or "",
+        "verdict": " ".join((verdict or {"warnings": ()})["warnings"]),
+    }
+
+
+def _without_times(report: Any) -> Any:
+    """Leave out what differs from one run to the next."""
+    if isinstance(report, dict):
+        return {k: _without_times(v) for k, v in report.items() if k != "seconds"}
+    if isinstance(report, list):
+        return [_without_times(value) for value in report]
+    return report
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _recorded_warnings() -> Iterator[list[str]]:
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield said
+        finally:
+            texts = [str(w.message) for w in caught if w.category is UserWarning]
+            said += list(dict.fromkeys(texts))
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,94 @@
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_mpi.cli import main
+
+QUICK = ["--preset", "fast", "--noise", "correlated", "--n-passes", "2"]
+
+
+@pytest.fixture
+def folder(rng, tmp_path):
+    folder = tmp_path / "data"
+    (folder / "day1").mkdir(parents=True)
+    for name in ("a", "day1/b"):
+        image = rng.poisson(30, (2, 20, 22)).astype(np.uint16)
+        tifffile.imwrite(folder / f"{name}.tif", image)
+    return folder
+
+
+def batch(*arguments):
+    return main(["batch", *map(str, arguments), *QUICK, "--workers", "0"])
+
+
+def test_a_folder_is_denoised_and_the_results_are_listed(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert batch(folder, "-o", out, "--noise-map") == 0
+    said = capsys.readouterr()
+    results = [out / "a_denoised.ome.tif", out / "day1" / "b_denoised.ome.tif"]
+    assert said.out.split() == [str(path) for path in results]
+    assert "2 done; see" in said.err
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".napari-mpi",
+        "a_denoised.ome.tif",
+        "a_noise.ome.tif",
+        "batch.csv",
+        "batch.html",
+        "day1",
+    ]
+
+
+def test_a_failure_is_told_and_gives_exit_code_1(folder, tmp_path, capsys):
+    (folder / "empty.tif").touch()
+    assert batch(folder, "-o", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "error: empty.tif:" in said
+    assert "2 done, 1 failed" in said
+    assert batch(folder, "-o", tmp_path / "out") == 1
+    assert "a.tif: already done" in capsys.readouterr().err
+
+
+def test_a_dry_run_forecasts_and_writes_nothing(folder, tmp_path, capsys):
+    (folder / "empty.tif").touch()
+    out = tmp_path / "out"
+    assert batch(folder, "-o", out, "--dry-run") == 1
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0].startswith("a.tif: about ")
+    assert "MiB of memory" in lines[0]
+    assert lines[0].endswith(str(out / "a_denoised.ome.tif"))
+    assert lines[-1].startswith("3 images in all: about ")
+    assert "empty.tif: " in said.err
+    assert not out.exists()
+    batch(folder / "a.tif", "-o", out)
+    capsys.readouterr()
+    batch(folder, "-o", out, "--dry-run")
+    assert "a.tif: already done" in capsys.readouterr().out
+
+
+def test_results_in_the_folder_itself_are_left_out(folder, capsys):
+    assert batch(folder, "-o", folder) == 0
+    assert batch(folder, "-o", folder) == 0
+    assert "2 files are named as results are" in capsys.readouterr().err
+    assert len(list(folder.rglob("*_denoised*.tif"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threads", "0"], "threads is 0"),
+        (["--weights", "best"], "No weights named 'best'"),
+        (["--mask-ratio", "2"], "mask_ratio is 2.0"),
+        (["--device", "tpu"], "'tpu' is not available"),
+        (["--scheduler", "tcp://a:1"], "napari-mpi[cluster]"),
+    ],
+)
+def test_what_is_wrong_for_all_is_said_once(
+    folder, tmp_path, capsys, arguments, message, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert batch(folder, "-o", tmp_path / "out", *arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.tif"))

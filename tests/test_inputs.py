@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+
+from napari_mpi.batch.inputs import find_inputs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images in folders, and files that are none."""
+    folder = tmp_path / "data"
+    for name in (
+        "b.tif",
+        "day1/a.ome.tif",
+        "day1/deep/a.mrc",
+        "day2/a.tif",
+        "notes.txt",
+        ".hidden/a.tif",
+        "day1/.a.tif",
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def places(found, output):
+    return {job.name: job.target.relative_to(output).as_posix() for job in found.jobs}
+
+
+def test_folders_are_searched_and_results_keep_their_places(folder, tmp_path):
+    out = tmp_path / "out"
+    assert places(find_inputs([folder], out), out) == {
+        "b.tif": "b_denoised.ome.tif",
+        "day1/a.ome.tif": "day1/a_denoised.ome.tif",
+        "day1/deep/a.mrc": "day1/deep/a_denoised.ome.tif",
+        "day2/a.tif": "day2/a_denoised.ome.tif",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.tif", {"b.tif"}),
+        ("day?/*.tif", {"day1/a.ome.tif", "day2/a.tif"}),
+        ("**/*.mrc", {"day1/deep/a.mrc"}),
+        ("day2/a.tif", {"a.tif"}),
+    ],
+)
+def test_patterns_and_single_files(folder, tmp_path, pattern, names):
+    found = find_inputs([folder / pattern], tmp_path / "out")
+    assert {job.name for job in found.jobs} == names
+    assert not found.refused
+
+
+def test_the_same_file_given_twice_is_one_job(folder, tmp_path):
+    inputs = [folder / "b.tif", folder / "*.tif", folder]
+    found = find_inputs(inputs, tmp_path / "out")
+    assert sorted(job.name for job in found.jobs).count("b.tif") == 1
+    assert len(found.jobs) == 4
+
+
+@pytest.mark.parametrize("output", ["data", "data/results", "out"])
+def test_results_are_never_taken_as_inputs(folder, tmp_path, output):
+    output = tmp_path / output
+    before = find_inputs([folder], output)
+    for job in before.jobs:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        job.target.touch()
+        noise_map = job.target.name.replace("_denoised", "_noise")
+        job.target.with_name(noise_map).touch()
+        (job.work_folder / "staged").mkdir(parents=True)
+        (job.work_folder / "staged" / "a.tif").touch()
+    assert find_inputs([folder], output).jobs == before.jobs
+    assert find_inputs([folder / "**/*.tif"], output).n_results == 8 * (
+        output == folder
+    )
+    assert find_inputs([before.jobs[0].target], output).jobs == []
+
+
+def test_two_images_never_share_a_result(folder, tmp_path):
+    (folder / "b.png").touch()
+    found = find_inputs([folder], tmp_path / "out")
+    targets = [job.target for job in found.jobs]
+    assert len(set(targets)) == len(targets) == 4
+    [(job, said)] = found.refused
+    assert job.name == "b.tif"
+    assert "b_denoised.ome.tif" in said
+    assert "b.png" in said
+
+
+def test_what_finds_nothing_is_told(folder, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    found = find_inputs([empty, folder / "*.png"], tmp_path / "out")
+    assert not found.jobs
+    assert [job.name for job, _ in found.refused] == [str(empty), str(folder / "*.png")]
+    assert "holds no image" in found.refused[0][1]
+    assert "no image fits" in found.refused[1][1]
+
+
+def test_a_missing_file_is_a_job_that_will_say_so(tmp_path):
+    found = find_inputs([tmp_path / "gone.tif"], tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["gone.tif"]
+
+
+def test_a_folder_that_cannot_be_searched_is_told(folder, tmp_path, monkeypatch):
+    walk = find_inputs.__globals__["os"].walk
+
+    def refusing(top, onerror):
+        onerror(PermissionError(13, "Permission denied", str(folder / "day1")))
+        yield from walk(folder / "day2")
+
+    monkeypatch.setattr("napari_mpi.batch.inputs.os.walk", refusing)
+    found = find_inputs([folder], tmp_path / "out")
+    assert [job.source.name for job in found.jobs] == ["a.tif"]
+    assert "cannot be searched: Permission denied" in found.refused[0][1]
+
+
+def test_work_folders_tell_the_image_and_are_never_shared(folder, tmp_path):
+    jobs = find_inputs([folder], tmp_path / "out").jobs
+    assert len({job.id for job in jobs}) == len(jobs)
+    assert all(Path(job.id).name == job.id for job in jobs)
+    assert jobs[1].id.startswith("day1-a-ome-tif-")
