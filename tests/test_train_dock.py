@@ -146,7 +146,7 @@ def test_the_curve_and_the_held_out_patch_follow_the_training(widget, qtbot):
     widget.form.budget.value = 3
     widget.train()
     finish(widget, qtbot)
-    assert list(widget.curve.line.get_xdata()) == [1, 2, 3]
+    assert widget.curve.points(0)[0] == [1, 2, 3]
     assert widget.tabs.isVisibleTo(widget)
     assert [widget.tabs.tabText(i) for i in range(2)] == [
         "before and after",

@@ -84,6 +84,7 @@ class Plot(QWidget):  # type: ignore[misc]
         self._plot.setMenuEnabled(False)
         # So that the wheel scrolls the dock.
         self._plot.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # there is nothing to do
         self._plot.hideButtons()
         for side in self._titles:
             # It would print factors like x0.001 at the axis.

@@ -38,7 +38,7 @@ __all__ = ["TrainWidget"]
 
 # The panel follows a fast training at this interval in seconds.
 _REFRESH = 0.25
-_REDRAW = 1.0  # seconds; drawing the curve takes a while
+_REDRAW = 1.0  # seconds
 _PAUSE_TEXT, _GO_ON_TEXT = "Pause", "Go on"
 _CARRY_ON, _START_ANEW = "Carry on", "Start anew"
 _ADVICE = (
