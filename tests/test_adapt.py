@@ -127,39 +127,6 @@ def test_adapting_that_does_not_help_is_left_out():
     assert len(steps) < 40
 
 
-def stripes(n_images=4):
-    """Return fine stripes without noise: much to learn, and nothing to spoil."""
-    pattern = (torch.arange(64) // 2 % 2).float().expand(1, 64, 64)
-    return [pattern.roll(shift, dims=2).contiguous() for shift in range(n_images)]
-
-
-def test_a_network_that_still_gets_better_goes_on():
-    settings = {"n_iter": 12, "early_stopping": True}
-    steps = list(adapt(stripes(), max_iter=40, **settings))
-    assert len(steps) > 12
-    assert steps[11].n_iter == 12
-    assert steps[12].n_iter == 24
-    fractions = [step.fraction for step in steps]
-    assert fractions == sorted(fractions)
-    assert fractions[-1] <= 1
-
-
-def test_iterations_never_exceed_the_maximum():
-    adaptation = adapt(stripes(), n_iter=12, max_iter=15, early_stopping=True)
-    assert [step.step for step in adaptation][-1] == 15
-    assert len(adaptation.states) <= 6
-
-
-def test_a_network_that_gets_no_better_does_not_go_on():
-    images = [torch.randn((1, 64, 64), generator=torch.Generator().manual_seed(0))]
-    steps = list(adapt(images, n_iter=12, max_iter=48, early_stopping=True))
-    assert len(steps) <= 12
-
-
-def test_without_early_stopping_there_is_no_telling_and_no_going_on():
-    assert len(list(adapt(stripes(), n_iter=6, max_iter=48))) == 6
-
-
 def test_validation_comes_with_the_snapshots():
     steps = list(adapt(n_iter=10, early_stopping=True))
     measured = [step.step for step in steps if step.validation is not None]

@@ -157,7 +157,7 @@ def test_weights_that_never_saw_noise_adapt_to_correlated_noise():
     aware = choose(with_noise(correlation=(0.6, 0.6)))
     unaware = choose(with_noise(correlation=(0.6, 0.6)), weights_know_noise=False)
     assert aware.config.n_iter == 0
-    assert unaware.config.n_iter > PRESETS["auto"].n_iter
+    assert unaware.config.n_iter == PRESETS["auto"].n_iter
     assert unaware.config.mask_ratio > aware.config.mask_ratio
 
 
@@ -171,4 +171,4 @@ def test_weights_that_never_saw_noise_adapt_to_a_noise_kind_that_is_given(clean,
         return run.result().report["config"]["n_iter"]
 
     assert n_iter(aware) == 0
-    assert n_iter(unaware) > PRESETS["auto"].n_iter
+    assert n_iter(unaware) == PRESETS["auto"].n_iter

@@ -126,14 +126,3 @@ def test_a_training_lasts_for_steps_or_minutes():
     for budget in ({}, {"steps": 1, "minutes": 1}):
         with pytest.raises(ValueError, match="either steps or minutes"):
             PretrainConfig(**budget)
-
-
-def test_a_number_of_iterations_that_is_given_is_not_exceeded():
-    assert fill_config("auto").max_iter > fill_config("auto").n_iter
-    assert fill_config("auto", n_iter=400).max_iter is None
-    assert fill_config("auto", n_iter=50, max_iter=100).max_iter == 100
-
-
-def test_the_most_iterations_are_no_fewer_than_the_iterations():
-    with pytest.raises(ValueError, match="max_iter is 5: .* at least 10"):
-        FillConfig(n_iter=10, max_iter=5, crop_size=64)

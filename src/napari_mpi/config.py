@@ -51,9 +51,6 @@ class FillConfig:
     n_iter : int
         Iterations T: per plane, or in all where `crop_size` is given. 0 fills with the
         weights as they are; it needs a `crop_size`.
-    max_iter : int, optional
-        Go on to so many at most, as long as held-out pixels are predicted better and
-        better; it needs `early_stopping` and a `crop_size`.
     crop_size : int, optional
         Side in pixels of random crops to adapt the network on, after which planes are
         filled by passes alone. Without it, each plane is iterated over as a whole and
@@ -98,7 +95,6 @@ class FillConfig:
     """
 
     n_iter: int = 200
-    max_iter: int | None = None
     crop_size: int | None = None
     batch_size: int = 1
     n_passes: int = 24
@@ -119,8 +115,6 @@ class FillConfig:
     def __post_init__(self) -> None:
         """Check every field."""
         _require_whole(self, "n_iter", 1 if self.crop_size is None else 0)
-        if self.max_iter is not None:
-            _require_whole(self, "max_iter", self.n_iter)
         if self.crop_size is not None:
             _require_whole(self, "crop_size", 32)
         _require_whole(self, "batch_size", 1)
@@ -144,8 +138,7 @@ class FillConfig:
 
 
 _AUTO = FillConfig(
-    n_iter=80,
-    max_iter=320,
+    n_iter=240,
     crop_size=128,
     batch_size=2,
     n_passes=48,
@@ -158,7 +151,7 @@ _AUTO = FillConfig(
 )
 PRESETS: dict[str, FillConfig] = {
     "auto": _AUTO,
-    "fast": replace(_AUTO, n_iter=40, max_iter=160, batch_size=1, n_passes=16),
+    "fast": replace(_AUTO, n_iter=80, batch_size=1, n_passes=16),
     "paper": FillConfig(n_iter=1000, averaging=0.99),
     "paper-fast": FillConfig(n_iter=200, averaging=0.9),
 }
@@ -236,15 +229,12 @@ def fill_config(
             config = replace(
                 config,
                 n_iter=0,
-                max_iter=None,
                 mask_ratio=0.75,
                 pixel_shuffle=shuffle,
             )
         if noise != "independent":
             config = replace(config, own_pixel=False, early_stopping=False)
     given = {key: value for key, value in overrides.items() if value is not None}
-    if "n_iter" in given:  # who gives a number means that number
-        given.setdefault("max_iter", None)
     return replace(config, **given)
 
 

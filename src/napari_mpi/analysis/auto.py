@@ -20,7 +20,7 @@ _STRIPED = 0.12
 # from its neighbours, and learnt. Networks that have seen such noise in pre-training
 # are taken as they are; others have to adapt with hardly anything in sight.
 _CORRELATED_RATIO = 0.75
-_UNAWARE_RATIO, _UNAWARE_ITERATIONS = 0.85, 3
+_UNAWARE_RATIO = 0.85
 # Noise below these shares of the signal range is not worth the risk of removing it.
 # What looks weak and correlated is more likely to be structure.
 _CLEAN, _CLEAN_IF_CORRELATED = 0.02, 0.045
@@ -104,8 +104,7 @@ def choose(
     ratio = float(np.interp(towards, [0, 1], [config.mask_ratio, highest]))
     config = replace(
         config,
-        n_iter=0 if weights_know_noise else _UNAWARE_ITERATIONS * config.n_iter,
-        max_iter=None,
+        n_iter=0 if weights_know_noise else config.n_iter,
         early_stopping=False,
         mask_ratio=round(ratio, 3),
     )
@@ -121,8 +120,7 @@ def for_unaware_weights(config: FillConfig, preset: FillConfig) -> FillConfig:
     """Let weights adapt to correlated noise that would otherwise not be adapted."""
     if config.n_iter > 0:
         return config
-    n_iter = _UNAWARE_ITERATIONS * preset.n_iter
-    return replace(config, n_iter=n_iter, max_iter=None, mask_ratio=_UNAWARE_RATIO)
+    return replace(config, n_iter=preset.n_iter, mask_ratio=_UNAWARE_RATIO)
 
 
 def _growth(noise: NoiseEstimate) -> str:

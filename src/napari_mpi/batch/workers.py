@@ -33,9 +33,9 @@ def sensible_workers(device: torch.device, threads: int) -> int:
         return torch.cuda.device_count()
     if device.type != "cpu":
         return 1
-    by_cores = (psutil.cpu_count(logical=False) or os.cpu_count() or 1) // threads
-    by_memory = psutil.virtual_memory().available // _WORKER_BYTES
-    return max(1, min(by_cores, by_memory))
+    n_cores = int(psutil.cpu_count(logical=False) or os.cpu_count() or 1)
+    by_memory = int(psutil.virtual_memory().available) // _WORKER_BYTES
+    return max(1, min(n_cores // threads, by_memory))
 
 
 def in_processes(

@@ -31,11 +31,6 @@ _N_SNAPSHOTS = 6
 _FIRST_SNAPSHOT = 0.4
 # Snapshots in a row that may be no better before adapting ends.
 _PATIENCE = 2
-# Held-out pixels are still predicted better if their errors have fallen by so many
-# standard errors from the first to the last of the snapshots.
-_STILL_BETTER = 2.0
-# Share of the progress bar until it is known whether it pays to go on.
-_SHARE_UNTIL_THEN = 0.7
 _N_VALIDATION_CROPS = 8
 
 
@@ -46,9 +41,7 @@ class AdaptStep:
     Attributes
     ----------
     step, n_iter : int
-        Iterations done so far, and how many there will be unless it pays to go on.
-    fraction : float
-        Share of the work that is done, 0 to 1, at the least.
+        Iterations done so far, and how many there will be at most.
     loss : float
         Masked mean squared error against the noisy crops, in scaled units.
     validation : float or None
@@ -58,7 +51,6 @@ class AdaptStep:
 
     step: int
     n_iter: int
-    fraction: float
     loss: float
     validation: float | None = None
 
@@ -94,9 +86,7 @@ class Adaptation:
     -----
     With early stopping, two percent of the pixels are hidden always and trained on
     never. Of the snapshots along the way as many are kept as predict them best
-    together, or none, if the network as it came was better. If the pixels are still
-    predicted better and better at the end, the network goes on learning for as long
-    again, up to `FillConfig.max_iter`; images with much detail need that.
+    together, or none, if the network as it came was better.
     """
 
     def __init__(
@@ -132,35 +122,31 @@ class Adaptation:
         if stopping:
             lowest = validation.error([validation.predict(self._network)])
             self.initial_validation = lowest
-        kept: list[_Snapshot] = []
-        step, n_iter, n_worse = 0, config.n_iter, 0
-        places = np.linspace(_FIRST_SNAPSHOT * n_iter, n_iter, _N_SNAPSHOTS)
-        while True:
-            snapshots_at = set(places.round().astype(int).tolist())
-            while step < n_iter:
-                step += 1
-                loss = self._step(optimizer, step)
-                error = None
-                if step in snapshots_at:
-                    predicted = validation.predict(self._network) if stopping else []
-                    kept.append(_Snapshot(step, self._state(), predicted))
-                    if stopping:
-                        error = validation.error([each.predicted for each in kept])
-                    if error is None or error < lowest:
-                        self.states = [each.state for each in kept]
-                        self.kept_at = [each.step for each in kept]
-                        lowest, n_worse = lowest if error is None else error, 0
-                    else:
-                        n_worse += 1
-                yield AdaptStep(step, n_iter, _fraction(step, config), loss, error)
-                if n_worse > _PATIENCE:
-                    return
-            longer = min(2 * n_iter, config.max_iter or n_iter)
-            if longer == n_iter or not stopping or not validation.improves(kept):
+        states: list[State] = []
+        taken_at: list[int] = []
+        predictions: list[list[Tensor]] = []
+        places = np.linspace(
+            _FIRST_SNAPSHOT * config.n_iter, config.n_iter, _N_SNAPSHOTS
+        )
+        snapshots_at = set(places.round().astype(int).tolist())
+        n_worse = 0
+        for step in range(1, config.n_iter + 1):
+            loss = self._step(optimizer, step)
+            error = None
+            if step in snapshots_at:
+                states.append(self._state())
+                taken_at.append(step)
+                if stopping:
+                    predictions.append(validation.predict(self._network))
+                    error = validation.error(predictions)
+                if error is None or error < lowest:
+                    self.states, self.kept_at = list(states), list(taken_at)
+                    lowest, n_worse = lowest if error is None else error, 0
+                else:
+                    n_worse += 1
+            yield AdaptStep(step, config.n_iter, loss, error)
+            if n_worse > _PATIENCE:
                 return
-            n_iter = longer
-            kept = [each for each in kept if each.step >= _FIRST_SNAPSHOT * n_iter]
-            places = np.linspace(step, n_iter, _N_SNAPSHOTS - len(kept) + 1)[1:]
 
     def _step(self, optimizer: torch.optim.Optimizer, step: int) -> float:
         optimizer.zero_grad(set_to_none=True)
@@ -186,15 +172,6 @@ class Adaptation:
             key: value.detach().clone()
             for key, value in self._network.state_dict().items()
         }
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """The network at one step, and what it predicts for the held-out pixels."""
-
-    step: int
-    state: State
-    predicted: list[Tensor]
 
 
 class _Validation:
@@ -226,39 +203,14 @@ class _Validation:
 
     def error(self, predictions: Sequence[list[Tensor]]) -> float:
         """Return the mean squared error of the mean of several predictions."""
-        squared = self._squared(predictions)
+        differences = [
+            torch.stack(parts).mean(0) - crop.noisy[held.expand_as(crop.noisy)]
+            for parts, (crop, held, _) in zip(
+                zip(*predictions, strict=True), self._crops, strict=True
+            )
+        ]
+        squared = torch.cat(differences).square()
         return float(squared.mean()) if len(squared) else 0.0
-
-    def improves(self, snapshots: Sequence[_Snapshot]) -> bool:
-        """Tell whether the later half of the snapshots is better than the earlier."""
-        half = len(snapshots) // 2
-        predictions = [snapshot.predicted for snapshot in snapshots]
-        gain = self._squared(predictions[:half]) - self._squared(predictions[-half:])
-        if half == 0 or len(gain) < 2:
-            return False
-        standard_error = float(gain.std()) / math.sqrt(len(gain))
-        return float(gain.mean()) > _STILL_BETTER * standard_error
-
-    def _squared(self, predictions: Sequence[list[Tensor]]) -> Tensor:
-        return torch.cat(
-            [
-                (torch.stack(parts).mean(0) - crop.noisy[held.expand_as(crop.noisy)])
-                for parts, (crop, held, _) in zip(
-                    zip(*predictions, strict=True), self._crops, strict=True
-                )
-            ]
-        ).square()
-
-
-def _fraction(step: int, config: FillConfig) -> float:
-    n_iter, most = config.n_iter, config.max_iter or config.n_iter
-    if most <= n_iter or not config.early_stopping:
-        return step / n_iter
-    if step <= n_iter:
-        return _SHARE_UNTIL_THEN * step / n_iter
-    return _SHARE_UNTIL_THEN + (1 - _SHARE_UNTIL_THEN) * (step - n_iter) / (
-        most - n_iter
-    )
 
 
 def cut_crops(

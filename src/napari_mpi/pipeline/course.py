@@ -77,7 +77,7 @@ def why_it_stopped(report: Mapping[str, Any]) -> str:
 def _of_adaptation(adaptation: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     config = report["config"]
     n_done = len(adaptation["losses"])
-    most = config.get("max_iter") or config["n_iter"]
+    most = config["n_iter"]
     kept = adaptation["kept_at"]
     of_plane = ""
     if len(report["adaptations"]) > 1:

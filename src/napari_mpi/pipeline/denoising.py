@@ -395,7 +395,7 @@ class Denoising:
                         self._grid.n_planes,
                         step.step,
                         step.n_iter,
-                        done + part * step.fraction,
+                        done + part * step.step / step.n_iter,
                         step.loss,
                         step.validation,
                     )

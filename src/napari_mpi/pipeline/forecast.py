@@ -31,8 +31,7 @@ class Forecast:
     Attributes
     ----------
     seconds : float
-        Time for `FillConfig.n_iter` iterations. Early stopping may take less, and an
-        image from which there is more to learn takes up to `FillConfig.max_iter`.
+        Time, at most: with early stopping a run may end before.
     memory : int
         Bytes at the peak, besides the image and its results.
     """
