@@ -91,6 +91,15 @@ def test_each_step_tells_where_the_training_stands(images, output):
     assert all(0 < step.loss < 1 for step in steps)
 
 
+def test_steps_from_weights_are_smaller_unless_they_are_given(images, output):
+    (first,) = run(images, output, settings(steps=1), init="bundled")
+    assert first.learning_rate == pytest.approx(2e-4)
+    (first,) = run(
+        images, output, settings(steps=1, learning_rate=1e-3), init="bundled"
+    )
+    assert first.learning_rate == pytest.approx(1e-3)
+
+
 def test_the_seed_decides_the_result(images, output):
     first = run(images, output, settings())
     state = load_weights(output).state
@@ -327,11 +336,13 @@ def test_a_checkpoint_that_makes_no_sense_is_refused(images, output, spoil, mess
     spoil(content)
     torch.save(content, checkpoint)
     with pytest.raises(WeightsError, match=f"no checkpoint of this.*{message}"):
-        run(images, output, settings(), resume=checkpoint)
+        run(images, output, settings(steps=1), resume=checkpoint)
 
 
 def test_a_checkpoint_does_not_decide_how_adam_steps(images, output):
-    run(images, output, settings(steps=1))
+    training = iter_pretrain(images, output, settings(steps=2), device="cpu")
+    next(training)
+    training.close()
     checkpoint = output.with_suffix(".ckpt")
     content = torch.load(checkpoint, weights_only=True)
     weights = {}

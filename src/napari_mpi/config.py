@@ -253,8 +253,11 @@ class PretrainConfig:
         Side of the square training crops in pixels, a multiple of 32, at least 64.
     batch_size : int
         Crops in each step.
-    learning_rate, final_learning_rate : float
-        Ends of the cosine schedule.
+    learning_rate : float, optional
+        Where the cosine schedule begins; by default at 2e-3 from nothing, and at a
+        tenth of that from weights, which larger steps would spoil at first.
+    final_learning_rate : float
+        Where it ends.
     mask_ratio : tuple of float
         Lowest and highest share of hidden pixels; each crop draws its own.
     synthetic_share : float
@@ -274,7 +277,7 @@ class PretrainConfig:
     minutes: float | None = None
     crop_size: int = 64
     batch_size: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     final_learning_rate: float = 1e-5
     mask_ratio: tuple[float, float] = (0.3, 0.95)
     synthetic_share: float = 0.0
@@ -299,7 +302,8 @@ class PretrainConfig:
             raise ValueError(
                 f"crop_size is {self.crop_size}: expected a multiple of 32."
             )
-        _require_positive(self, "learning_rate")
+        if self.learning_rate is not None:
+            _require_positive(self, "learning_rate")
         _require_positive(self, "final_learning_rate")
         low, high = self.mask_ratio
         if not 0 < low <= high < 1:
@@ -310,3 +314,9 @@ class PretrainConfig:
         for name in ("synthetic_share", "noise_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected 0 to 1.")
+
+    def first_learning_rate(self, *, from_weights: bool) -> float:
+        """Return where the schedule begins, with or without weights to start from."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 2e-4 if from_weights else 2e-3

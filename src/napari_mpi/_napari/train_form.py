@@ -134,6 +134,7 @@ class TrainForm(Container):  # type: ignore[misc]
         self._fold_advanced()
         for choice in (self.source, self.start, self.place):
             choice.changed.connect(self._show_what_counts)
+        self.start.changed.connect(self._show_learning_rate)
         self.unit.changed.connect(self._count_whole_steps)
         self._show_what_counts()
         active = viewer.layers.selection.active
@@ -177,8 +178,8 @@ class TrainForm(Container):  # type: ignore[misc]
         )
         self.learning_rate = FloatSpinBox(
             label="learning rate",
-            value=_DEFAULTS.learning_rate,
-            min=0.0001,
+            value=_DEFAULTS.first_learning_rate(from_weights=True),
+            min=0.00001,
             max=0.1,
             step=0.0001,
             tooltip="How far each step goes at first; smaller is more careful.",
@@ -289,6 +290,11 @@ class TrainForm(Container):  # type: ignore[misc]
         self.start_file.visible = self.start.value == _FROM_FILE
         self.name.visible = self.place.value == _IN_LIST
         self.file.visible = self.place.value == _IN_FILE
+
+    def _show_learning_rate(self, start: str) -> None:
+        self.learning_rate.value = _DEFAULTS.first_learning_rate(
+            from_weights=start != _FROM_NOTHING
+        )
 
     def _count_whole_steps(self, unit: str) -> None:
         self.budget.native.setDecimals(1 if unit == "minutes" else 0)

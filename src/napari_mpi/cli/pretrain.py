@@ -35,7 +35,10 @@ def add_parser(commands: Any) -> None:
     )
     pretrain.add_argument("--crop-size", type=int, default=64)
     pretrain.add_argument("--batch-size", type=int, default=16)
-    pretrain.add_argument("--learning-rate", type=float, default=2e-3)
+    pretrain.add_argument(
+        "--learning-rate", type=float, metavar="RATE",
+        help="size of the first steps (default 0.002, with --init 0.0002)",
+    )  # fmt: skip
     pretrain.add_argument(
         "--synthetic", type=float, default=0.0, metavar="SHARE",
         help="share of procedural fluorescence images among the crops, 0 to 1",

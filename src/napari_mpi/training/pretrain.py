@@ -189,8 +189,11 @@ class Training(Iterator[PretrainStep]):
         self._held = HeldOut(held, self.held_out, config, network) if held else None
         self.comparison: Comparison | None = None
         network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._learning_rate = config.first_learning_rate(
+            from_weights=initial is not None
+        )
         self._optimizer = torch.optim.Adam(
-            network.parameters(), lr=config.learning_rate, betas=(0.9, 0.9)
+            network.parameters(), lr=self._learning_rate, betas=(0.9, 0.9)
         )
         self._state = Checkpoint(
             network, self._optimizer, config, settings_of(config, initial, corpus)
@@ -241,7 +244,7 @@ class Training(Iterator[PretrainStep]):
                     break
                 started = time.monotonic()
                 learning_rate = _cosine(
-                    config.learning_rate, config.final_learning_rate, progress
+                    self._learning_rate, config.final_learning_rate, progress
                 )
                 self._optimizer.param_groups[0]["lr"] = learning_rate
                 noisy, target, mask = self._draw(generator)
