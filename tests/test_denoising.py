@@ -7,7 +7,7 @@ import torch
 from napari_mpi import denoise, iter_denoise
 from napari_mpi.engine import memory
 from napari_mpi.engine.passes import Passes
-from napari_mpi.pipeline import denoising
+from napari_mpi.pipeline import plan
 
 DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
 
@@ -436,7 +436,7 @@ def test_there_is_nothing_to_forecast_for_a_constant_image():
 
 @pytest.mark.parametrize("faster", ["bfloat16", "float32"])
 def test_the_arithmetic_is_the_faster_one_of_the_device(noisy, monkeypatch, faster):
-    monkeypatch.setattr(denoising, "prefers_bfloat16", lambda _: faster == "bfloat16")
+    monkeypatch.setattr(plan, "prefers_bfloat16", lambda _: faster == "bfloat16")
     report = denoise(noisy, n_iter=1, n_passes=2).report
     assert report["config"]["precision"] == faster
     report = denoise(noisy, preset="paper-fast", n_iter=1).report
