@@ -59,9 +59,9 @@ def test_the_image_grows_channel_by_channel(channels):
 
 
 def test_warnings_and_choices_name_their_channel(channels, monkeypatch):
-    from napari_mpi.pipeline import denoising
+    from napari_mpi.pipeline import stack_denoising
 
-    real = denoising.judge
+    real = stack_denoising.judge
 
     def doubtful(noisy, denoised, noise):
         from dataclasses import replace
@@ -69,7 +69,7 @@ def test_warnings_and_choices_name_their_channel(channels, monkeypatch):
         verdict = real(noisy, denoised, noise)
         return replace(verdict, warnings=("look at it",) if noisy.mean() < 99 else ())
 
-    monkeypatch.setattr(denoising, "judge", doubtful)
+    monkeypatch.setattr(stack_denoising, "judge", doubtful)
     report = denoise(channels, channel_axis=0, **QUICK).report
     assert report["verdict"]["warnings"] == ("Channel 1: look at it",)
     assert "Channel 0: " in report["choice"]

@@ -2,12 +2,8 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from napari_mpi import denoise, iter_denoise
-from napari_mpi.engine import memory
-from napari_mpi.engine.passes import Passes
-from napari_mpi.pipeline import denoising
 
 DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
 
@@ -166,17 +162,6 @@ def test_planes_share_one_adaptation_or_have_one_each(rng):
     assert [len(a["losses"]) for a in apart["adaptations"]] == [2, 2, 2]
 
 
-def test_local_means_stay_those_of_the_input(rng):
-    # Without adapting, the network itself would shift what it has not seen before.
-    rows = np.linspace(0, 1, 96)[:, None] * np.ones(96)
-    noisy = 1000 + 500 * rows + rng.normal(0, 60, (96, 96))
-    settings = {"n_iter": 0, "n_passes": 4, "noise": "independent"}
-    result = denoise(noisy, keep_mean=True, **settings)
-    means = [result.noise_map[part].mean() for part in (slice(48), slice(48, None))]
-    assert np.abs(means).max() < 3  # 5 % of the noise
-    assert np.abs(result.noise_map).mean() > 20
-
-
 def test_results_of_lazy_arrays_do_not_stay_in_memory(noisy, tmp_path):
     path = tmp_path / "stack.npy"
     np.save(path, np.stack([noisy] * 3))
@@ -188,64 +173,6 @@ def test_results_of_lazy_arrays_do_not_stay_in_memory(noisy, tmp_path):
     assert not isinstance(in_memory.image, np.memmap)
     assert np.array_equal(result.image, in_memory.image)
     assert np.array_equal(result.noise_map, in_memory.noise_map)
-
-
-def run_out_of_memory(monkeypatch, where, times, error):
-    """Let a function fail a few times before it works."""
-    real, left = getattr(*where), [times]
-
-    def failing(*args, **kwargs):
-        if left[0]:
-            left[0] -= 1
-            raise error
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(*where, failing)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
-        MemoryError(),
-    ],
-)
-def test_a_plane_that_does_not_fit_is_filled_in_smaller_tiles(
-    noisy, monkeypatch, error
-):
-    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 2, error)
-    with pytest.warns(UserWarning, match="Memory ran out: .* in tiles of") as caught:
-        result = denoise(noisy, n_iter=1, n_passes=2)
-    assert len(caught) == 2
-    assert result.report["complete"]
-    assert [m[-11:] for m in result.report["fallbacks"]] == [
-        "384 pixels.",
-        "192 pixels.",
-    ]
-
-
-def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):
-    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 99, MemoryError())
-    with (
-        pytest.warns(UserWarning, match="Memory ran out"),
-        pytest.raises(MemoryError, match=r"too little free memory.*smaller region"),
-    ):
-        denoise(noisy, n_iter=1, n_passes=2)
-
-
-def test_another_failure_is_not_taken_for_lack_of_memory(noisy, monkeypatch):
-    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 9, RuntimeError("broken"))
-    with pytest.raises(RuntimeError, match="broken"):
-        denoise(noisy, n_iter=1, n_passes=2)
-
-
-def test_whole_planes_that_cannot_fit_are_refused_before_the_first_step(
-    noisy, monkeypatch
-):
-    monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
-    with pytest.raises(MemoryError, match=r"40x48 pixels.*preset auto or fast"):
-        denoise(noisy, preset="paper-fast")
 
 
 def test_the_report_can_be_written_down_and_names_everything(noisy):
@@ -327,83 +254,6 @@ def test_real_noise_is_reduced(shared_data):
     assert after < before / 2  # more than 3 dB, in little time on a small crop
 
 
-@pytest.fixture
-def colour_image(rng):
-    """A noisy RGB image of two coloured discs."""
-    rows, columns = np.mgrid[:64, :64]
-    image = np.full((64, 64, 3), 40.0)
-    image[np.hypot(rows - 20, columns - 20) < 12] = (180, 60, 60)
-    image[np.hypot(rows - 44, columns - 40) < 14] = (60, 90, 200)
-    return image + rng.normal(0, 20, image.shape)
-
-
-def test_auto_fills_brightness_and_colour_differences(colour_image):
-    run = iter_denoise(colour_image, rgb=True, n_iter=2, n_passes=2)
-    planes = [(progress.plane, progress.n_planes) for progress in run]
-    assert set(planes) == {(0, 3), (1, 3), (2, 3)}
-    assert planes == sorted(planes)
-    result = run.result()
-    assert result.report["iterations"] == 6
-    assert result.report["complete"]
-    np.testing.assert_allclose(
-        result.image + result.noise_map, colour_image, rtol=0, atol=1e-3
-    )
-
-
-def test_a_colour_run_that_is_stopped_keeps_the_brightness(colour_image):
-    run = iter_denoise(colour_image, rgb=True, n_iter=3, n_passes=2)
-    for progress in run:
-        if progress.plane == 1 and progress.phase == "filling":
-            break
-    run.close()
-    result = run.result()
-    assert result.report["planes_done"] == 0
-    assert not result.report["complete"]
-    change = result.noise_map
-    assert change.std() > 1
-    # The third component, green against magenta, was not begun.
-    green_magenta = change @ np.array([1, -2, 1])
-    assert np.abs(green_magenta).max() < 1e-3
-
-
-class PlaneByPlane:
-    """A stack that can only be read one plane at a time, as from a slow disk."""
-
-    def __init__(self, array):
-        self._array = array
-        self.shape, self.dtype = array.shape, array.dtype
-
-    def __getitem__(self, index):
-        plane = self._array[index]
-        assert plane.ndim == 3, "more than a plane was read"
-        return plane
-
-
-def test_a_lazy_colour_stack_is_read_plane_by_plane(colour_image):
-    stack = np.stack([colour_image, colour_image[::-1]]).astype(np.float32)
-    options = {"rgb": True, "n_iter": 1, "n_passes": 2}
-    expected = denoise(stack, **options)
-    result = denoise(PlaneByPlane(stack), **options)
-    assert isinstance(result.image, np.memmap)
-    assert np.array_equal(result.image, expected.image)
-    assert np.array_equal(result.noise_map, expected.noise_map)
-
-
-def test_a_gray_image_in_colour_stays_gray(noisy):
-    gray = np.stack([noisy] * 3, axis=-1)
-    image = denoise(gray, rgb=True, n_iter=2, n_passes=2).image
-    assert not np.array_equal(image, gray)
-    assert np.ptp(image.astype(int), axis=-1).max() <= 1
-
-
-def test_a_constant_colour_image_is_returned_as_it_is():
-    image = np.full((20, 20, 3), (1, 2, 3), np.uint8)
-    with pytest.warns(UserWarning, match="constant") as caught:
-        result = denoise(image, rgb=True)
-    assert len(caught) == 1
-    assert np.array_equal(result.image, image)
-
-
 def test_a_forecast_grows_with_the_work(rng):
     stack = rng.normal(100, 9, (4, 64, 64))
     one = iter_denoise(stack[:1], n_iter=0, n_passes=8, noise="independent").forecast()
@@ -422,22 +272,7 @@ def test_a_forecast_changes_nothing(noisy):
     assert np.array_equal(run.result().image, expected)
 
 
-def test_the_forecast_of_a_colour_image_is_that_of_its_components(colour_image):
-    forecast = iter_denoise(colour_image, rgb=True, n_iter=1, n_passes=2).forecast()
-    assert forecast.seconds > 0
-    assert forecast.memory > 0
-
-
 def test_there_is_nothing_to_forecast_for_a_constant_image():
     with pytest.warns(UserWarning, match="constant"):
         run = iter_denoise(np.ones((20, 20)))
     assert run.forecast().seconds == 0
-
-
-@pytest.mark.parametrize("faster", ["bfloat16", "float32"])
-def test_the_arithmetic_is_the_faster_one_of_the_device(noisy, monkeypatch, faster):
-    monkeypatch.setattr(denoising, "prefers_bfloat16", lambda _: faster == "bfloat16")
-    report = denoise(noisy, n_iter=1, n_passes=2).report
-    assert report["config"]["precision"] == faster
-    report = denoise(noisy, preset="paper-fast", n_iter=1).report
-    assert report["config"]["precision"] == "float32"

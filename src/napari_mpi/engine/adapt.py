@@ -19,7 +19,7 @@ from torch import Tensor
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
 from napari_mpi.engine.masking import HELD_OUT, masked_mse
-from napari_mpi.engine.network import Hourglass
+from napari_mpi.engine.network import Hourglass, on_device
 
 __all__ = ["AdaptStep", "Adaptation", "State", "cut_crops"]
 
@@ -99,10 +99,7 @@ class Adaptation:
         device: torch.device,
     ) -> None:
         self._config = config
-        self._network = network.to(
-            device=device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        ).train()
+        self._network = on_device(network, device).train()
         generator = torch.Generator(device).manual_seed(seed)
         self._crops = [MaskedPlane(crop, network, config, generator) for crop in crops]
         share = HELD_OUT if config.early_stopping else 0.0

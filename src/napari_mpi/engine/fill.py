@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
 from napari_mpi.engine.masking import HELD_OUT, masked_mse
-from napari_mpi.engine.network import Hourglass
+from napari_mpi.engine.network import Hourglass, on_device
 
 __all__ = ["Fill", "FillStep"]
 
@@ -83,10 +83,7 @@ class Fill:
         device: torch.device,
     ) -> None:
         self._config = config
-        self._network = network.to(
-            device=device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        ).train()
+        self._network = on_device(network, device).train()
         # Batch norm uses each plane's own statistics, as the authors do.
         self._plane = MaskedPlane(
             plane, network, config, torch.Generator(device).manual_seed(seed)

@@ -13,7 +13,7 @@ from napari_mpi.arrays.tiles import Tile, blended_tiles
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.adapt import State
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
-from napari_mpi.engine.network import MULTIPLE, Hourglass
+from napari_mpi.engine.network import MULTIPLE, Hourglass, on_device
 
 __all__ = ["TILE_SIZE", "PassStep", "Passes"]
 
@@ -79,10 +79,7 @@ class Passes:
         tile_size: int = TILE_SIZE,
     ) -> None:
         self._config, self._states = config, states
-        self._network = network.to(
-            device=device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
-        )
+        self._network = on_device(network, device)
         self._plane = MaskedPlane(
             plane, network, config, torch.Generator(device).manual_seed(seed)
         )

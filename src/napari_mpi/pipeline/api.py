@@ -15,8 +15,10 @@ from napari_mpi.config import MEASURING, FillConfig, fill_config
 from napari_mpi.engine.devices import resolve_device
 from napari_mpi.pipeline.channel_denoising import ChannelDenoising
 from napari_mpi.pipeline.colour_denoising import ColourDenoising
-from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress, Request
+from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
 from napari_mpi.pipeline.forecast import Forecast
+from napari_mpi.pipeline.plan import Request
+from napari_mpi.pipeline.stack_denoising import StackDenoising
 from napari_mpi.weights.loading import Weights, load_weights
 
 __all__ = [
@@ -165,7 +167,7 @@ def iter_denoise(
     loaded = load_weights(weights)
     request = Request(preset, noise, settings)
     begin = partial(
-        Denoising,
+        StackDenoising,
         request=request,
         weights=loaded,
         device=resolve_device(device),

@@ -17,6 +17,8 @@ from napari_mpi.engine import memory
 __all__ = ["Index", "PlaneStore", "Results", "allocate_results", "spread_evenly"]
 
 Index = tuple[int, ...]
+"""Where a plane lies in the leading axes of an array."""
+
 _T = TypeVar("_T")
 
 # The intensity scaling of a stack is read from about this many of its values.
@@ -141,10 +143,10 @@ class PlaneStore:
         self._keep(index, noisy, self._grid.from_channels(channels, noisy))
 
     def finished(self, index: Index) -> dict[str, NDArray[Any]]:
-        """Return what `restore` needs of a plane that is done."""
-        arrays = {"image": self.plane(index)}
+        """Return what `restore` needs of a plane that is done, as views."""
+        arrays: dict[str, NDArray[Any]] = {"image": self.image[index]}
         if self.uncertainty is not None:
-            arrays["uncertainty"] = np.array(self.uncertainty[index])
+            arrays["uncertainty"] = self.uncertainty[index]
         return arrays
 
     def restore(self, index: Index, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -1,0 +1,117 @@
+"""What is decided before a run begins: noise, settings, scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
+from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.arrays.intensity import Scaling
+from napari_mpi.config import (
+    MEASURING,
+    PRESETS,
+    FillConfig,
+    Precision,
+    fill_config,
+)
+from napari_mpi.engine.devices import prefers_bfloat16
+from napari_mpi.pipeline.plane_store import PlaneStore, spread_evenly
+from napari_mpi.weights.loading import Weights
+
+__all__ = ["N_NOISE_PLANES", "Plan", "Request"]
+
+N_NOISE_PLANES = 5
+"""Noise is measured, and results are judged, in no more planes than this."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The settings as they were asked for."""
+
+    preset: str | FillConfig
+    noise: str | None
+    settings: dict[str, Any]
+
+    def config(
+        self, found: NoiseEstimate | None, weights: Weights, device: torch.device
+    ) -> tuple[FillConfig, Choice | None]:
+        """Return the settings in full, and what was made of the noise."""
+        config, choice = self._config(found, weights)
+        if config.precision == "auto":
+            faster: Precision = "bfloat16" if prefers_bfloat16(device) else "float32"
+            config = replace(config, precision=faster)
+        return config, choice
+
+    def _config(
+        self, found: NoiseEstimate | None, weights: Weights
+    ) -> tuple[FillConfig, Choice | None]:
+        if self.preset not in MEASURING:
+            return fill_config(self.preset, self.noise, **self.settings), None
+        if self.noise is not None or found is None:
+            config = fill_config(self.preset, self.noise)
+            if not weights.know_noise:
+                config = for_unaware_weights(config, PRESETS[self.preset])
+            return fill_config(config, **self.settings), None
+        choice = choose(
+            found, PRESETS[self.preset], weights_know_noise=weights.know_noise
+        )
+        return fill_config(choice.config, None, **self.settings), choice
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is decided before a run begins, and holds until its end.
+
+    Attributes
+    ----------
+    request : Request
+        What was asked for.
+    weights : Weights
+        The weights to start from.
+    seed : int
+        Seed of the run.
+    noise : NoiseEstimate or None
+        The noise that was measured; None in a constant image.
+    config : FillConfig
+        The settings in full.
+    choice : Choice or None
+        What was made of the noise, if it was chosen by that.
+    scaling : Scaling
+        To the network's range and back, the same for all planes.
+    """
+
+    request: Request
+    weights: Weights
+    seed: int
+    noise: NoiseEstimate | None
+    config: FillConfig
+    choice: Choice | None
+    scaling: Scaling
+
+    @classmethod
+    def make(
+        cls,
+        store: PlaneStore,
+        request: Request,
+        weights: Weights,
+        device: torch.device,
+        seed: int,
+    ) -> Plan:
+        """Measure the noise of the planes and decide on the rest."""
+        noise = None
+        if not store.constant:
+            # Empty frames would only widen the range.
+            chosen = spread_evenly(store.filled, N_NOISE_PLANES)
+            noise = estimate_noise(store.denoised(chosen))
+        config, choice = request.config(noise, weights, device)
+        scaling = Scaling.fit(store.sample, config.scaling)
+        return cls(request, weights, seed, noise, config, choice, scaling)
+
+    def plane_seed(self, number: int) -> int:
+        """Derive a seed from the plane's place only, not from what ran before."""
+        sequence = np.random.SeedSequence([self.seed, number])
+        return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

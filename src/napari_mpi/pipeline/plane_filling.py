@@ -1,0 +1,147 @@
+"""Fills the planes of a stack, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.engine.adapt import State
+from napari_mpi.engine.fill import Fill, FillStep
+from napari_mpi.engine.passes import Passes, PassStep
+from napari_mpi.pipeline.checkpoints import Arrays
+from napari_mpi.pipeline.photometry import Photometry
+from napari_mpi.pipeline.plan import Plan
+from napari_mpi.pipeline.plane_store import Index, PlaneStore
+from napari_mpi.pipeline.resources import Resources
+
+__all__ = ["Plane", "PlaneFiller"]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane's place, counted through and in the leading axes."""
+
+    number: int
+    index: Index
+
+
+@dataclass(frozen=True)
+class _AtWork:
+    """A plane that is being filled."""
+
+    plane: Plane
+    noisy: NDArray[Any]
+    filling: Fill | Passes
+
+
+class PlaneFiller:
+    """Fills the planes of a stack, one at a time, and puts them back into it.
+
+    Parameters
+    ----------
+    store : PlaneStore
+        The planes.
+    grid : PlaneGrid
+        Where they lie.
+    plan : Plan
+        What is decided.
+    resources : Resources
+        What to compute with.
+
+    Attributes
+    ----------
+    touched : set of tuple of int
+        Index of each plane that was put back so far.
+    losses : dict or None
+        Losses of the plane begun last, where planes are iterated over.
+    """
+
+    def __init__(
+        self, store: PlaneStore, grid: PlaneGrid, plan: Plan, resources: Resources
+    ) -> None:
+        self._store, self._grid = store, grid
+        self._plan, self._resources = plan, resources
+        self._photometry = Photometry.of(plan)
+        self._at_work: _AtWork | None = None
+        self.touched: set[Index] = set()
+        self.losses: dict[str, Any] | None = None
+
+    def iterate_over(self, plane: Plane) -> Iterator[FillStep]:
+        """Fill a plane as the paper does, by a network that learns from it."""
+        noisy = self._store.plane(plane.index)
+
+        def begin() -> Fill:
+            fill = Fill(
+                self._scaled(noisy),
+                self._plan.weights.build(),
+                self._plan.config,
+                seed=self._plan.plane_seed(plane.number),
+                device=self._resources.device,
+            )
+            self._at_work = _AtWork(plane, noisy, fill)
+            self.losses = {"plane": plane.number, "losses": [], "validations": []}
+            return fill
+
+        for step in self._resources.until_it_fits(begin):
+            assert self.losses is not None
+            self.losses["losses"].append(step.loss)
+            self.losses["validations"].append(step.validation)
+            yield step
+
+    def fill(self, plane: Plane, states: list[State]) -> Iterator[PassStep]:
+        """Fill a plane by passes of networks that are adapted already."""
+        noisy = self._store.plane(plane.index)
+
+        def begin() -> Passes:
+            passes = Passes(
+                self._scaled(noisy),
+                self._plan.weights.build(),
+                states,
+                self._plan.config,
+                seed=self._plan.plane_seed(plane.number),
+                device=self._resources.device,
+                tile_size=self._resources.tile_size,
+            )
+            self._at_work = _AtWork(plane, noisy, passes)
+            return passes
+
+        yield from self._resources.until_it_fits(begin, in_tiles=True)
+
+    def read(self, index: Index) -> Tensor:
+        """Return a plane as the network takes it, and keep nothing else of it."""
+        scaled = self._scaled(self._store.plane(index))
+        self._store.let_go()
+        return scaled
+
+    def refresh(self) -> None:
+        """Put back what is reached of the plane at work, if there is one."""
+        if self._at_work is None:
+            return
+        work, store = self._at_work, self._store
+        values, errors = self._photometry.to_input(
+            work.filling,
+            self._grid.to_channels(work.noisy),
+            uncertainty=store.uncertainty is not None,
+        )
+        if errors is not None:
+            store.put_uncertainty(work.plane.index, errors)
+        store.put(work.plane.index, work.noisy, values)
+        self.touched.add(work.plane.index)
+
+    def finish(self) -> None:
+        """Put back the plane at work, which is final now."""
+        self.refresh()
+        self._at_work = None
+
+    def restore(self, plane: Plane, arrays: Arrays) -> None:
+        """Put back a plane that an earlier run finished."""
+        self._store.restore(plane.index, arrays)
+        self.touched.add(plane.index)
+
+    def _scaled(self, plane: NDArray[Any]) -> Tensor:
+        return self._photometry.to_network(self._grid.to_channels(plane))

@@ -1,0 +1,79 @@
+"""What a run has come to, and the report that says so."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+import napari_mpi
+from napari_mpi.analysis.verdict import Verdict
+from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.pipeline.plan import Plan
+from napari_mpi.pipeline.resources import Resources
+
+__all__ = ["Tally", "write_report"]
+
+
+@dataclass
+class Tally:
+    """What a run has come to so far.
+
+    Attributes
+    ----------
+    planes_done : int
+        Planes that are finished, those with nothing to do among them.
+    iterations : int
+        Iterations made, those that had to be made again among them.
+    adaptations : list of dict
+        What each adaptation of the network came to.
+    seconds : float
+        Time that the steps took.
+    """
+
+    planes_done: int = 0
+    iterations: int = 0
+    adaptations: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def write_report(
+    plan: Plan,
+    grid: PlaneGrid,
+    resources: Resources,
+    tally: Tally,
+    losses: dict[str, Any] | None,
+    verdict: Verdict | None,
+) -> dict[str, Any]:
+    """Return `Denoised.report`, JSON-serialisable."""
+    request, weights = plan.request, plan.weights
+    return {
+        "napari_mpi": napari_mpi.__version__,
+        "torch": torch.__version__,
+        "preset": request.preset if isinstance(request.preset, str) else "custom",
+        "noise": request.noise,
+        "settings": {
+            key: value for key, value in request.settings.items() if value is not None
+        },
+        "choice": None if plan.choice is None else plan.choice.reason,
+        "noise_estimate": None if plan.noise is None else asdict(plan.noise),
+        "verdict": None if verdict is None else asdict(verdict),
+        "config": asdict(plan.config),
+        "weights": weights.name,
+        "weights_source": weights.source,
+        "weights_sha256": weights.sha256,
+        "device": str(resources.device),
+        "threads": torch.get_num_threads(),
+        "seed": plan.seed,
+        "rgb": grid.rgb,
+        "scaling": asdict(plan.scaling),
+        "planes_done": tally.planes_done,
+        "n_planes": grid.n_planes,
+        "iterations": tally.iterations,
+        "adaptations": tally.adaptations,
+        "filling": losses,
+        "fallbacks": resources.fallbacks,
+        "complete": tally.planes_done == grid.n_planes,
+        "seconds": round(tally.seconds, 2),
+    }

@@ -1,0 +1,124 @@
+"""What a run computes with, and how it makes do when memory runs out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+
+from napari_mpi.engine import memory
+from napari_mpi.engine.passes import TILE_SIZE
+
+__all__ = ["Resources"]
+
+_Step = TypeVar("_Step")
+
+
+class Resources:
+    """The device that a run computes on, and the size of its tiles.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where to compute, as long as its memory lasts.
+    plane_shape : tuple of int
+        Shape of the planes, rows and columns first.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where to compute now.
+    tile_size : int
+        Side of the tiles that larger planes are taken apart into, in pixels.
+    fallbacks : list of str
+        What was done each time when memory ran out.
+    """
+
+    def __init__(self, device: torch.device, plane_shape: tuple[int, ...]) -> None:
+        self.device = device
+        self.tile_size = TILE_SIZE
+        self.fallbacks: list[str] = []
+        self._plane_shape = plane_shape
+
+    def fit_tiles(self) -> None:
+        """Take tiles that the device has memory for."""
+        self.tile_size = memory.fitting_tile_size(TILE_SIZE, self.device)
+
+    def require_whole_planes(self) -> None:
+        """Refuse, before the first plane, what would fill the computer's memory."""
+        height, width = self._plane_shape[:2]
+        needed = memory.training_bytes(height * width)
+        free = memory.available_bytes(self.device)
+        if self.device.type == "cpu" and needed > free:
+            raise MemoryError(
+                f"Iterating over whole planes of {height}x{width} pixels takes about "
+                f"{needed / 2**30:.0f} GiB of memory, and {free / 2**30:.0f} GiB are "
+                "free. Take the preset auto or fast, which need little for planes of "
+                "any size."
+            )
+
+    def until_it_fits(
+        self,
+        begin: Callable[[], Iterable[_Step]],
+        *,
+        in_tiles: bool = False,
+    ) -> Iterator[_Step]:
+        """Yield the steps of some work; begin again with less if memory runs out.
+
+        Parameters
+        ----------
+        begin : callable
+            Begins the work anew with the device and the tiles of now.
+        in_tiles : bool
+            Whether smaller tiles would help.
+
+        Raises
+        ------
+        MemoryError
+            If there is no way left.
+        """
+        while True:
+            try:
+                yield from begin()
+                return
+            except (RuntimeError, MemoryError) as error:
+                self._fall_back(error, in_tiles)
+
+    def _fall_back(self, error: BaseException, in_tiles: bool) -> None:
+        """Make do with less memory, or raise what says that there is no way."""
+        if not memory.is_out_of_memory(error):
+            raise error
+        memory.give_back(self.device)
+        smaller = memory.smaller_tile_size(self.tile_size) if in_tiles else None
+        if smaller is not None:
+            self.tile_size = smaller
+            said = f"in tiles of {smaller} pixels"
+        elif self.device.type != "cpu":
+            self.device = torch.device("cpu")
+            self.fit_tiles()
+            said = "on the processor instead of the graphics card, which takes longer"
+        else:
+            raise MemoryError(
+                f"There is too little free memory for planes of "
+                f"{self._plane_shape} pixels. Close other programs, or denoise a "
+                "smaller region."
+            ) from error
+        message = f"Memory ran out: the run goes on {said}."
+        self.fallbacks.append(message)
+        warnings.warn(message, stacklevel=2)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `restore` needs."""
+        return {
+            "tile_size": self.tile_size,
+            "device": str(self.device),
+            "fallbacks": self.fallbacks,
+        }
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Go on with less where memory ran out before."""
+        self.tile_size = facts["tile_size"]
+        self.device = torch.device(facts["device"])
+        self.fallbacks = list(facts["fallbacks"])

@@ -1,0 +1,300 @@
+"""A run over the planes of an image or stack."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from napari_mpi.analysis.verdict import Verdict, judge
+from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.engine import memory
+from napari_mpi.engine.adapt import State
+from napari_mpi.pipeline.adapting import GroupAdaptation, share_of_adapting
+from napari_mpi.pipeline.checkpoints import Checkpoints, KeptParts
+from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
+from napari_mpi.pipeline.forecast import Forecast, forecast
+from napari_mpi.pipeline.plan import N_NOISE_PLANES, Plan, Request
+from napari_mpi.pipeline.plane_filling import Plane, PlaneFiller
+from napari_mpi.pipeline.plane_store import (
+    PlaneStore,
+    Results,
+    allocate_results,
+    spread_evenly,
+)
+from napari_mpi.pipeline.report import Tally, write_report
+from napari_mpi.pipeline.resources import Resources
+from napari_mpi.weights.loading import Weights
+
+__all__ = ["StackDenoising"]
+
+
+class StackDenoising(Denoising):
+    """A run over the planes of an image or stack, which share noise and scaling.
+
+    Parameters
+    ----------
+    image : array_like with `shape` and `dtype`
+        NumPy, dask, zarr or memory-mapped.
+    grid : PlaneGrid
+        Where its planes lie.
+    request : Request
+        The settings that are asked for.
+    weights : Weights
+        The weights to start from.
+    device : torch.device
+        Where to compute.
+    seed : int
+        Seed of the masks.
+    uncertainty : bool
+        Whether to estimate the standard error of each pixel, too.
+    results : Results, optional
+        Where the results go; new arrays, if it is not given.
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        grid: PlaneGrid,
+        request: Request,
+        weights: Weights,
+        device: torch.device,
+        seed: int,
+        uncertainty: bool = False,
+        results: Results | None = None,
+    ) -> None:
+        results = results or allocate_results(image, grid.shape, uncertainty)
+        self._grid = grid
+        self._store = PlaneStore(image, grid, results)
+        self._plan = Plan.make(self._store, request, weights, device, seed)
+        self._resources = Resources(device, grid.plane_shape)
+        self._filler = PlaneFiller(self._store, grid, self._plan, self._resources)
+        self._tally = Tally()
+        self._kept = KeptParts()
+        self._steps = self._run()
+
+    def __next__(self) -> Progress:
+        started = time.monotonic()
+        try:
+            return next(self._steps)
+        finally:
+            self._tally.seconds += time.monotonic() - started
+
+    @property
+    def unchanged(self) -> str | None:
+        """Why the image is returned as it is, if it is."""
+        if self._store.constant:
+            return "The image is constant, so there is nothing to denoise"
+        choice = self._plan.choice
+        if choice is not None and choice.clean:
+            return choice.reason.removesuffix(".")
+        return None
+
+    @property
+    def image(self) -> NDArray[Any]:
+        """The result as it grows, plane by plane."""
+        return self._store.image
+
+    def refresh(self) -> None:
+        """Bring the plane at work up to date in `image`."""
+        self._filler.refresh()
+
+    def close(self) -> None:
+        """End the run; `result` keeps what was reached."""
+        self._steps.close()
+
+    def restore(self, checkpoints: Checkpoints) -> None:
+        """Carry on from what an earlier run kept, and keep what this one finishes."""
+        self._kept = KeptParts(checkpoints)
+
+    def forecast(self, n_planes: int | None = None) -> Forecast:
+        """Try a piece of the image, for about a second, and tell what the run takes."""
+        planes = self._to_fill()
+        if not planes:
+            return Forecast(0.0, 0)
+        return forecast(
+            self._filler.read(planes[0].index),
+            len(planes) if n_planes is None else n_planes,
+            self._plan.weights,
+            self._plan.config,
+            self._resources.device,
+        )
+
+    def result(self) -> Denoised:
+        """Return what is reached so far; planes that were not begun are still noisy."""
+        self.refresh()
+        store = self._store
+        report = write_report(
+            self._plan,
+            self._grid,
+            self._resources,
+            self._tally,
+            self._filler.losses,
+            self._judge(),
+        )
+        return Denoised(store.image, store.noise_map, report, store.uncertainty)
+
+    def _judge(self) -> Verdict | None:
+        """Look at a few finished planes; there is nothing to say before the first."""
+        store, noise = self._store, self._plan.noise
+        done = [index for index in store.filled if index in self._filler.touched]
+        if not done or noise is None:
+            return None
+        chosen = spread_evenly(done, N_NOISE_PLANES)
+        return judge(store.noisy(chosen), store.denoised(chosen), noise)
+
+    def _run(self) -> Generator[Progress, None, None]:
+        memory.keep_warm()
+        try:
+            planes = self._to_fill()
+            self._tally.planes_done = self._grid.n_planes - len(planes)
+            if self._plan.config.crop_size is None:
+                yield from self._iterate_over_planes(planes)
+            else:
+                yield from self._adapt_then_fill(planes)
+        finally:
+            memory.give_back(self._resources.device)
+
+    def _to_fill(self) -> list[Plane]:
+        """Return the planes that there is something to do for."""
+        if self.unchanged is not None:
+            return []
+        numbers = {index: n for n, index in enumerate(self._grid.indices())}
+        return [Plane(numbers[index], index) for index in self._store.filled]
+
+    def _iterate_over_planes(
+        self, planes: list[Plane]
+    ) -> Generator[Progress, None, None]:
+        """Fill each plane as the paper does, on its own and as a whole."""
+        n_iter, n_planes = self._plan.config.n_iter, self._grid.n_planes
+        if planes:
+            self._resources.require_whole_planes()
+        for plane in planes:
+            if self._restore_plane(plane):
+                continue
+            n_before = self._tally.iterations
+            for step in self._filler.iterate_over(plane):
+                self._tally.iterations += 1
+                yield Progress(
+                    "filling",
+                    plane.number,
+                    n_planes,
+                    step.step,
+                    n_iter,
+                    (plane.number + step.step / n_iter) / n_planes,
+                    step.loss,
+                    step.validation,
+                )
+            self._finish(plane, self._tally.iterations - n_before)
+
+    def _adapt_then_fill(self, planes: list[Plane]) -> Generator[Progress, None, None]:
+        """Adapt the network on crops, for each plane or for all, then fill planes."""
+        self._resources.fit_tiles()
+        if not planes:
+            return
+        config, n_planes = self._plan.config, self._grid.n_planes
+        together = config.adapt_to == "stack"
+        groups = [planes] if together else [[plane] for plane in planes]
+        n_pixels = math.prod(self._grid.plane_shape[:2])
+        share = share_of_adapting(config, n_pixels, len(groups[0]))
+        done = self._tally.planes_done / n_planes
+        for group in groups:
+            part = len(group) / n_planes
+            states = self._restore_networks(group[0])
+            if states is None:
+                states = yield from self._adapt(group, done, part * share)
+            for position, plane in enumerate(group):
+                if self._restore_plane(plane):
+                    continue
+                for step in self._filler.fill(plane, states):
+                    filled = (position + step.done / step.total) / len(group)
+                    yield Progress(
+                        "filling",
+                        plane.number,
+                        n_planes,
+                        step.done,
+                        step.total,
+                        done + part * (share + (1 - share) * filled),
+                    )
+                self._finish(plane)
+            if not together:
+                self._kept.forget_networks(group[0].number)
+            done += part
+
+    def _adapt(
+        self, group: list[Plane], done: float, part: float
+    ) -> Generator[Progress, None, list[State]]:
+        """Adapt to a group of planes; `done` and `part` are shares of the whole run."""
+        first, n_before = group[0].number, self._tally.iterations
+        adaptation = GroupAdaptation(
+            first,
+            [plane.index for plane in group],
+            self._filler.read,
+            self._plan,
+            self._resources,
+        )
+        for step in adaptation:
+            self._tally.iterations += 1
+            yield Progress(
+                "adapting",
+                first,
+                self._grid.n_planes,
+                step.step,
+                step.n_iter,
+                done + part * step.step / step.n_iter,
+                step.loss,
+                step.validation,
+            )
+        record = adaptation.record()
+        self._tally.adaptations.append(record)
+        facts = self._facts(self._tally.iterations - n_before)
+        self._kept.save_networks(
+            first, adaptation.states, facts | {"adaptation": record}
+        )
+        return adaptation.states
+
+    def _finish(self, plane: Plane, iterations: int = 0) -> None:
+        self._filler.finish()
+        self._tally.planes_done += 1
+        arrays = self._store.finished(plane.index)
+        self._kept.save_plane(plane.number, arrays, self._facts(iterations))
+        self._store.let_go()
+
+    def _restore_plane(self, plane: Plane) -> bool:
+        """Take over a plane that an earlier run finished, if there is one."""
+        kept = self._kept.plane(plane.number)
+        if kept is None:
+            return False
+        arrays, facts = kept
+        self._filler.restore(plane, arrays)
+        self._take(facts)
+        self._tally.planes_done += 1
+        self._store.let_go()
+        return True
+
+    def _restore_networks(self, first: Plane) -> list[State] | None:
+        """Take over networks that an earlier run adapted, if there are some."""
+        kept = self._kept.networks(first.number)
+        if kept is None:
+            return None
+        states, facts = kept
+        self._take(facts)
+        self._tally.adaptations.append(facts["adaptation"])
+        return states
+
+    def _facts(self, iterations: int) -> dict[str, Any]:
+        """Return what the run has come to besides pixels and networks."""
+        return {
+            "iterations": iterations,
+            **self._resources.facts(),
+            "filling": self._filler.losses,
+        }
+
+    def _take(self, facts: dict[str, Any]) -> None:
+        self._tally.iterations += facts["iterations"]
+        self._resources.restore(facts)
+        self._filler.losses = facts["filling"]

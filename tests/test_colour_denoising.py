@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from napari_mpi import denoise, iter_denoise
+
+
+@pytest.fixture
+def colour_image(rng):
+    """A noisy RGB image of two coloured discs."""
+    rows, columns = np.mgrid[:64, :64]
+    image = np.full((64, 64, 3), 40.0)
+    image[np.hypot(rows - 20, columns - 20) < 12] = (180, 60, 60)
+    image[np.hypot(rows - 44, columns - 40) < 14] = (60, 90, 200)
+    return image + rng.normal(0, 20, image.shape)
+
+
+def test_auto_fills_brightness_and_colour_differences(colour_image):
+    run = iter_denoise(colour_image, rgb=True, n_iter=2, n_passes=2)
+    planes = [(progress.plane, progress.n_planes) for progress in run]
+    assert set(planes) == {(0, 3), (1, 3), (2, 3)}
+    assert planes == sorted(planes)
+    result = run.result()
+    assert result.report["iterations"] == 6
+    assert result.report["complete"]
+    np.testing.assert_allclose(
+        result.image + result.noise_map, colour_image, rtol=0, atol=1e-3
+    )
+
+
+def test_a_colour_run_that_is_stopped_keeps_the_brightness(colour_image):
+    run = iter_denoise(colour_image, rgb=True, n_iter=3, n_passes=2)
+    for progress in run:
+        if progress.plane == 1 and progress.phase == "filling":
+            break
+    run.close()
+    result = run.result()
+    assert result.report["planes_done"] == 0
+    assert not result.report["complete"]
+    change = result.noise_map
+    assert change.std() > 1
+    # The third component, green against magenta, was not begun.
+    green_magenta = change @ np.array([1, -2, 1])
+    assert np.abs(green_magenta).max() < 1e-3
+
+
+class PlaneByPlane:
+    """A stack that can only be read one plane at a time, as from a slow disk."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, index):
+        plane = self._array[index]
+        assert plane.ndim == 3, "more than a plane was read"
+        return plane
+
+
+def test_a_lazy_colour_stack_is_read_plane_by_plane(colour_image):
+    stack = np.stack([colour_image, colour_image[::-1]]).astype(np.float32)
+    options = {"rgb": True, "n_iter": 1, "n_passes": 2}
+    expected = denoise(stack, **options)
+    result = denoise(PlaneByPlane(stack), **options)
+    assert isinstance(result.image, np.memmap)
+    assert np.array_equal(result.image, expected.image)
+    assert np.array_equal(result.noise_map, expected.noise_map)
+
+
+def test_a_gray_image_in_colour_stays_gray(noisy):
+    gray = np.stack([noisy] * 3, axis=-1)
+    image = denoise(gray, rgb=True, n_iter=2, n_passes=2).image
+    assert not np.array_equal(image, gray)
+    assert np.ptp(image.astype(int), axis=-1).max() <= 1
+
+
+def test_a_constant_colour_image_is_returned_as_it_is():
+    image = np.full((20, 20, 3), (1, 2, 3), np.uint8)
+    with pytest.warns(UserWarning, match="constant") as caught:
+        result = denoise(image, rgb=True)
+    assert len(caught) == 1
+    assert np.array_equal(result.image, image)
+
+
+def test_the_forecast_of_a_colour_image_is_that_of_its_components(colour_image):
+    forecast = iter_denoise(colour_image, rgb=True, n_iter=1, n_passes=2).forecast()
+    assert forecast.seconds > 0
+    assert forecast.memory > 0

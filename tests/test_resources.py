@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from napari_mpi import denoise
+from napari_mpi.engine import memory
+from napari_mpi.engine.passes import Passes
+
+
+def run_out_of_memory(monkeypatch, where, times, error):
+    """Let a function fail a few times before it works."""
+    real, left = getattr(*where), [times]
+
+    def failing(*args, **kwargs):
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(*where, failing)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_plane_that_does_not_fit_is_filled_in_smaller_tiles(
+    noisy, monkeypatch, error
+):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 2, error)
+    with pytest.warns(UserWarning, match="Memory ran out: .* in tiles of") as caught:
+        result = denoise(noisy, n_iter=1, n_passes=2)
+    assert len(caught) == 2
+    assert result.report["complete"]
+    assert [m[-11:] for m in result.report["fallbacks"]] == [
+        "384 pixels.",
+        "192 pixels.",
+    ]
+
+
+def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 99, MemoryError())
+    with (
+        pytest.warns(UserWarning, match="Memory ran out"),
+        pytest.raises(MemoryError, match=r"too little free memory.*smaller region"),
+    ):
+        denoise(noisy, n_iter=1, n_passes=2)
+
+
+def test_another_failure_is_not_taken_for_lack_of_memory(noisy, monkeypatch):
+    run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 9, RuntimeError("broken"))
+    with pytest.raises(RuntimeError, match="broken"):
+        denoise(noisy, n_iter=1, n_passes=2)
+
+
+def test_whole_planes_that_cannot_fit_are_refused_before_the_first_step(
+    noisy, monkeypatch
+):
+    monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
+    with pytest.raises(MemoryError, match=r"40x48 pixels.*preset auto or fast"):
+        denoise(noisy, preset="paper-fast")
