@@ -58,8 +58,7 @@ class BatchForm(FillChoices):
             "OME-Zarr suits images that are larger than the memory.",
         )
         self.noise_map = CheckBox(
-            label="noise map",
-            text="write it, too",
+            text="also write noise maps",
             tooltip="Also write what was removed, as a file beside each result.",
         )
         self.extend(
@@ -89,6 +88,8 @@ class BatchForm(FillChoices):
             "noise": self._noise_kind(),
             "weights": self._weights_source(),
             "device": self.device.value,
+            # Named as the command names it, so that each takes over the other's files.
+            "uncertainty": False,
         }
         if self.weights.value == FROM_FILE and not _text(self.weights_file):
             raise ValueError("Choose the file of weights.")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableWidget,
     QTableWidgetItem,
 )
@@ -18,7 +20,7 @@ from napari_mpi.batch.records import Record
 
 __all__ = ["BatchTable"]
 
-_COLUMNS = ("file", "status", "what was found")
+_COLUMNS = ("file", "status", "found")
 _NAME, _STATUS, _FOUND = range(len(_COLUMNS))
 _RESULT = Qt.ItemDataRole.UserRole
 _LEAST_HEIGHT = 130  # pixels; a header and some rows
@@ -37,14 +39,14 @@ class BatchTable(QTableWidget):  # type: ignore[misc]
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        # Of a path the end tells more than the beginning.
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setItemDelegateForColumn(_NAME, _PathDelegate(self))
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.setMinimumHeight(_LEAST_HEIGHT)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(60)
+        header.setHighlightSections(False)
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(_STATUS, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(_FOUND, QHeaderView.ResizeMode.Stretch)
@@ -115,6 +117,16 @@ class BatchTable(QTableWidget):  # type: ignore[misc]
 
     def _offer(self, row: int, target: str) -> None:
         self.item(row, _NAME).setData(_RESULT, target)
+
+
+class _PathDelegate(QStyledItemDelegate):  # type: ignore[misc]
+    """Shortens a path in its middle, as its end tells most."""
+
+    def initStyleOption(  # noqa: N802, the name is Qt's
+        self, option: QStyleOptionViewItem, index: QModelIndex
+    ) -> None:
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.TextElideMode.ElideMiddle
 
 
 def _in_words(record: Record) -> str:
