@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
     Container,
-    FileEdit,
     FloatSpinBox,
     SpinBox,
     create_widget,
@@ -19,29 +17,21 @@ from magicgui.widgets import (
 from napari.layers import Image
 from superqt import QCollapsible
 
-from napari_mpi._napari.library_events import LibraryFollower
+from napari_mpi._napari.choices import FROM_FILE, MEASURED, FillChoices
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.selection import PlaneChoice
-from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
-from napari_mpi.engine.devices import available_devices
+from napari_mpi.config import PRESETS, fill_config
 from napari_mpi.weights.library import installed_weights
 from napari_mpi.weights.loading import BUNDLED, load_weights
 
 __all__ = ["DenoiseForm"]
 
-_NOISE_LABELS = {
-    "independent": "pixel by pixel (photons)",
-    "correlated": "shared by neighbours",
-    "strongly-correlated": "blurred, in patches",
-}
-_MEASURED = "measured"
-_FROM_FILE = "from file…"
 _ADVANCED = (
     "n_iter", "n_passes", "mask_ratio", "averaging", "pixel_shuffle", "scaling",
 )  # fmt: skip
 
 
-class DenoiseForm(Container):  # type: ignore[misc]
+class DenoiseForm(FillChoices):
     """Which layer to denoise, and how; `options` are keywords of `iter_denoise`.
 
     Parameters
@@ -51,51 +41,13 @@ class DenoiseForm(Container):  # type: ignore[misc]
     """
 
     def __init__(self, preferences: Preferences) -> None:
-        super().__init__(labels=True)
-        self.margins = (0, 0, 0, 0)
+        super().__init__(preferences)
         self.image = create_widget(
             annotation=Image,
             label="image",
             options={"tooltip": "The layer to denoise. It is not changed."},
         )
         self.planes = PlaneChoice()
-        self.preset = ComboBox(
-            label="preset",
-            choices=list(PRESETS),
-            value=preferences.preset,
-            tooltip="'auto' measures the noise and chooses for itself; 'fast' does "
-            "so in a third of the time; 'paper' and 'paper-fast' are the published "
-            "settings.",
-        )
-        self.noise = ComboBox(
-            label="noise",
-            choices=[
-                ("measured", _MEASURED),
-                *((_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS),
-            ],
-            value=_MEASURED,
-            tooltip="Whether neighbouring pixels share their noise; 'auto' measures "
-            "it. If fine grain "
-            "remains, try 'shared by neighbours'; if detail is lost, 'pixel by pixel'.",
-        )
-        self.weights = ComboBox(
-            label="weights",
-            choices=lambda _: [*BUNDLED, *installed_weights(), _FROM_FILE],
-            tooltip="What the network has learnt before: the bundled weights, or your "
-            "own.",
-        )
-        self.weights_file = FileEdit(
-            label="file",
-            filter="Weights (*.safetensors *.pth *.pt)",
-            tooltip="Weights that were trained here, or the MPI authors' files.",
-        )
-        devices = ["auto", *available_devices()]
-        self.device = ComboBox(
-            label="device",
-            choices=devices,
-            value=preferences.device if preferences.device in devices else "auto",
-            tooltip="Where to compute; 'auto' takes the fastest there is.",
-        )
         self.n_iter = SpinBox(
             label="iterations",
             min=0,
@@ -159,25 +111,13 @@ class DenoiseForm(Container):  # type: ignore[misc]
             ],
             labels=True,
         )
-        self.extend(
-            [
-                self.image,
-                self.planes,
-                self.preset,
-                self.noise,
-                self.weights,
-                self.weights_file,
-                self.device,
-            ]
-        )
+        self.extend([self.image, self.planes, *self._choices()])
         self._fold_advanced()
         self.weights_file.visible = False
         self.planes.visible = False
         self.image.changed.connect(self.planes.follow)
         self.preset.changed.connect(self._show_settings)
         self.noise.changed.connect(self._show_settings)
-        self.weights.changed.connect(self._show_weights_file)
-        LibraryFollower(self.native, self.weights.reset_choices)
         self._show_settings()
 
     def _fold_advanced(self) -> None:
@@ -199,17 +139,8 @@ class DenoiseForm(Container):  # type: ignore[misc]
         for name, value in self._displayed.items():
             getattr(self, name).value = value
 
-    def _noise_kind(self) -> str | None:
-        return None if self.noise.value == _MEASURED else self.noise.value
-
-    def _show_weights_file(self) -> None:
-        self.weights_file.visible = self.weights.value == _FROM_FILE
-
     def options(self) -> dict[str, Any]:
         """Gather what the thread needs, so that it never touches a widget."""
-        weights: str | Path = self.weights.value
-        if weights == _FROM_FILE:
-            weights = self.weights_file.value
         # What was left as shown is the preset's to choose, by the image at hand.
         changed = {
             name: getattr(self, name).value
@@ -219,7 +150,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
         return {
             "preset": self.preset.value,
             "noise": self._noise_kind(),
-            "weights": weights,
+            "weights": self._weights_source(),
             "device": self.device.value,
             "seed": self.seed.value,
             "uncertainty": self.uncertainty.value,
@@ -246,7 +177,7 @@ class DenoiseForm(Container):  # type: ignore[misc]
                 "Repeat it with the lines of Copy as Python."
             ]
         self.preset.value = report["preset"]
-        self.noise.value = report["noise"] or _MEASURED
+        self.noise.value = report["noise"] or MEASURED
         self._show_settings()
         for name, value in report["settings"].items():
             self._take_setting(name, value)
@@ -307,11 +238,11 @@ class DenoiseForm(Container):  # type: ignore[misc]
                 "import them, or choose others, which gives another result."
             ]
         if source not in self.weights.choices and source in installed_weights():
-            self.weights.choices = [*BUNDLED, *installed_weights(), _FROM_FILE]
+            self.weights.choices = [*BUNDLED, *installed_weights(), FROM_FILE]
         if source in self.weights.choices:
             self.weights.value = source
         else:
-            self.weights.value, self.weights_file.value = _FROM_FILE, source
+            self.weights.value, self.weights_file.value = FROM_FILE, source
         if found.sha256 != report.get("weights_sha256", found.sha256):
             return [
                 f"The weights {source} have changed since then, and so will the result."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from napari_mpi.batch.summary import Summary
 from napari_mpi.batch.workers import in_processes
 from napari_mpi.config import fill_config
 from napari_mpi.engine.devices import resolve_device
+from napari_mpi.pipeline.api import Progress
 from napari_mpi.weights.loading import load_weights
 
 __all__ = ["checked_settings", "denoise_files", "iter_batch"]
@@ -58,7 +60,8 @@ def iter_batch(
     *,
     workers: int = 0,
     scheduler: str | None = None,
-) -> Iterator[Record]:
+    progress: Callable[[Job, Progress], None] | None = None,
+) -> Generator[Record, None, None]:
     """Work through a batch, and yield the record of each image when it is there.
 
     `batch.csv` and `batch.html` in the output folder are kept up to date.
@@ -75,6 +78,8 @@ def iter_batch(
         Processes to start; 0 works in this one.
     scheduler : str, optional
         Address of a dask.distributed scheduler, whose workers are taken instead.
+    progress : callable, optional
+        It is told of each piece of work that is done in this process.
     """
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
@@ -90,19 +95,24 @@ def iter_batch(
         n_cards = torch.cuda.device_count() if all_cards else 0
         records = in_processes(inputs.jobs, settings, workers, n_cards)
     else:
-        records = _here(inputs, settings)
-    with closing(records):
-        for job, record in records:
-            summary.add(job, record)
-            yield record
-    summary.write()
+        records = _here(inputs, settings, progress)
+    try:
+        with closing(records):
+            for job, record in records:
+                summary.add(job, record)
+                yield record
+    finally:  # however it ends, what is done is told
+        summary.write()
 
 
 def _here(
-    inputs: Inputs, settings: Settings
+    inputs: Inputs,
+    settings: Settings,
+    progress: Callable[[Job, Progress], None] | None,
 ) -> Generator[tuple[Job, Record], None, None]:
     for job in inputs.jobs:
-        yield job, run_job(job, settings)
+        told = None if progress is None else partial(progress, job)
+        yield job, run_job(job, settings, told)
 
 
 def denoise_files(

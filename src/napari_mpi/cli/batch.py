@@ -129,34 +129,21 @@ def _tell(record: Record) -> None:
 
 
 def _dry_run(found: Inputs, settings: Settings, workers: int) -> int:
-    from napari_mpi.batch.errors import reason
-    from napari_mpi.batch.job import finished
-    from napari_mpi.io.files import read_image
-    from napari_mpi.pipeline.api import iter_denoise
+    from napari_mpi.batch.plan import iter_plan
     from napari_mpi.pipeline.forecast import Forecast
 
-    refused = {job.name: said for job, said in found.refused}
-    facts = settings.facts()
+    refused: dict[str, str] = {}
     seconds, memory = 0.0, 0
-    for job in found.jobs:
-        try:
-            if finished(job, facts):
-                print(f"{job.name}: already done")
-                continue
-            image = read_image(job.source)
-            run = iter_denoise(
-                image.data,
-                rgb=image.rgb,
-                channel_axis=image.channel_axis,
-                **settings.options,
-            )
-            forecast = run.forecast()
-        except Exception as error:
-            refused[job.name] = reason(error)
-            continue
-        seconds += forecast.seconds
-        memory = max(memory, forecast.memory)
-        print(f"{job.name}: {forecast} -> {job.target}")
+    for planned in iter_plan(found, settings):
+        job, forecast = planned.job, planned.forecast
+        if planned.done:
+            print(f"{job.name}: already done")
+        elif forecast is None:
+            refused[job.name] = planned.reason
+        else:
+            seconds += forecast.seconds
+            memory = max(memory, forecast.memory)
+            print(f"{job.name}: {forecast} -> {job.target}")
     for name, said in refused.items():
         say(f"error: {name}: {said}")
     print(
