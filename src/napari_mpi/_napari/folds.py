@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QSizePolicy
 from superqt import QCollapsible
@@ -62,8 +61,7 @@ class Fold(QCollapsible):  # type: ignore[misc]
 
     def later(self, event: Any = None) -> None:
         """Draw soon, and once for all calls until then."""
-        # The viewer may outlive the dock, and go on telling of its changes.
-        if isalive(self) and self.isExpanded() and not self._timer.isActive():
+        if self.isExpanded() and not self._timer.isActive():
             self._timer.start()
 
     def now(self, event: Any = None) -> None:

@@ -11,10 +11,11 @@ import pyqtgraph as pg
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from numpy.typing import ArrayLike
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QFontMetrics
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_mpi._napari.listening import Listener
 
 __all__ = ["Plot", "Series", "wrapped_label"]
 
@@ -101,7 +102,8 @@ class Plot(QWidget):  # type: ignore[misc]
         layout.addWidget(self._plot)
         layout.addWidget(self._key)
         self._follow_theme()
-        viewer.events.theme.connect(self._follow_theme)
+        self._on_theme = Listener(self._follow_theme)
+        viewer.events.theme.connect(self._on_theme.hear)
 
     def set_points(self, number: int, x: ArrayLike, y: ArrayLike) -> None:
         """Show other values of a series."""
@@ -120,8 +122,6 @@ class Plot(QWidget):  # type: ignore[misc]
             self._follow_theme()
 
     def _follow_theme(self, event: Any = None) -> None:
-        if not isalive(self):  # the viewer may outlive the dock
-            return
         theme = get_theme(self._viewer.theme)
         text = theme.text.as_hex()
         colours = self._colours()

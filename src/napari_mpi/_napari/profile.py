@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QPushButton
 from scipy.ndimage import map_coordinates
 
 from napari_mpi._napari.folds import Fold
+from napari_mpi._napari.listening import Listener
 from napari_mpi._napari.plots import Plot, Series, wrapped_label
 from napari_mpi._napari.result_layers import ResultLayers, result_layers
 
@@ -58,9 +59,11 @@ class ProfilePanel(Fold):
         for widget in (self.words, self.plot, self.draw_button):
             self.addWidget(widget)
         self.collapse(animate=False)
-        viewer.dims.events.current_step.connect(self.later)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self.later)
+        self._on_change = Listener(self.later)
+        self._on_layer = Listener(self._on_inserted)
+        viewer.dims.events.current_step.connect(self._on_change.hear)
+        viewer.layers.events.inserted.connect(self._on_layer.hear)
+        viewer.layers.events.removed.connect(self._on_change.hear)
         for layer in viewer.layers:
             self._watch(layer)
 
@@ -143,5 +146,5 @@ class ProfilePanel(Fold):
 
     def _watch(self, layer: Any) -> None:
         if isinstance(layer, Shapes):
-            layer.events.data.connect(self.later)
+            layer.events.data.connect(self._on_change.hear)
             self.later()

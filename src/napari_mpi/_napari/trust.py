@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_mpi._napari.course import CoursePanel
 from napari_mpi._napari.folds import Fold, one_at_a_time
+from napari_mpi._napari.listening import Listener
 from napari_mpi._napari.plots import Plot, Series, wrapped_label
 from napari_mpi._napari.profile import ProfilePanel
 from napari_mpi._napari.result_layers import result_layers
@@ -160,7 +161,8 @@ class PhotonTransferPanel(Fold):
         self.addWidget(self.words)
         self.addWidget(self.plot)
         self.collapse(animate=False)
-        viewer.dims.events.current_step.connect(self.later)
+        self._on_change = Listener(self.later)
+        viewer.dims.events.current_step.connect(self._on_change.hear)
 
     def show_report(
         self, report: Mapping[str, Any] | None, chosen: Image | None
