@@ -7,27 +7,29 @@ It needs a display; on a server run it within ``xvfb-run -s "-screen 0 1600x1000
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import napari
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_mpi.io.files import ImageData, write_image
+
 IMAGES = Path(__file__).parent / "images"
+_TITLE = "synthetic noisy"
 
 
 def main() -> None:
-    """Open the sample, run the widget, and photograph the window."""
+    """Open the sample, use the docks, and photograph the window."""
     IMAGES.mkdir(exist_ok=True)
-
     viewer = napari.Viewer(show=True)
     window = viewer.window._qt_window
-    window.resize(1400, 860)
+    window.resize(1400, 960)
     viewer.open_sample("napari-mpi", "synthetic")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
-    widget.form.image.value = viewer.layers["synthetic noisy"]
-    viewer.dims.set_current_step(0, 0)
-    viewer.reset_view()
 
     def photograph(name: str) -> None:
         for _ in range(20):
@@ -35,26 +37,73 @@ def main() -> None:
             QTest.qWait(50)
         window.grab().save(str(IMAGES / f"{name}.png"))
 
+    with tempfile.TemporaryDirectory() as folder:
+        # What is trained and written here is nobody's.
+        os.environ["NAPARI_MPI_WEIGHTS"] = str(Path(folder) / "weights")
+        _denoise(viewer, photograph)
+        _train(viewer, photograph)
+        _batch(viewer, photograph, Path(folder))
+    viewer.close()
+
+
+def _denoise(viewer: napari.Viewer, photograph: Callable[[str], None]) -> None:
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
+    widget.form.image.value = viewer.layers[_TITLE]
+    viewer.dims.set_current_step(0, 0)
+    viewer.reset_view()
     widget.try_region()
-    while widget.running:
-        QTest.qWait(100)
+    _wait(lambda: not widget.running)
     photograph("widget-tried")
     for name in ("fast", "auto"):
-        viewer.layers.remove(f"synthetic noisy region {name}")
-
+        viewer.layers.remove(f"{_TITLE} region {name}")
     widget.run()
-    while widget.running and widget.progress.value < 700:
-        QTest.qWait(100)
+    _wait(lambda: not widget.running or widget.progress.value >= 700)
     photograph("widget-running")
-    while widget.running:
-        QTest.qWait(100)
-    viewer.layers["synthetic noisy"].visible = False
+    _wait(lambda: not widget.running)
+    viewer.layers[_TITLE].visible = False
     photograph("widget-denoised")
-    widget.form.advanced_fold.expand(animate=False)
-    viewer.layers["synthetic noisy noise map"].visible = True
-    viewer.layers["synthetic noisy denoised"].visible = False
+    widget.trust.course.expand(animate=False)
+    viewer.layers[f"{_TITLE} noise map"].visible = True
+    viewer.layers[f"{_TITLE} denoised"].visible = False
     photograph("widget-noise-map")
-    viewer.close()
+    viewer.window.remove_dock_widget(dock)
+
+
+def _train(viewer: napari.Viewer, photograph: Callable[[str], None]) -> None:
+    dock, widget = viewer.window.add_plugin_dock_widget(
+        "napari-mpi", "MPI train weights"
+    )
+    widget.form.layers.value = [viewer.layers["synthetic truth"]]
+    widget.form.unit.value = "steps"
+    widget.form.budget.value = 8
+    widget.train()
+    _wait(lambda: not widget.running)
+    photograph("widget-train")
+    viewer.window.remove_dock_widget(dock)
+
+
+def _batch(
+    viewer: napari.Viewer, photograph: Callable[[str], None], folder: Path
+) -> None:
+    data = folder / "data"
+    data.mkdir()
+    stack = viewer.layers[_TITLE].data
+    for number, plane in enumerate(stack):
+        image = ImageData(plane, "YX", (0.1, 0.1), ("µm", "µm"), f"field {number}")
+        write_image(data / f"field_{number}.ome.tif", image)
+    (data / "broken.tif").write_bytes((data / "field_0.ome.tif").read_bytes()[:5000])
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI batch")
+    widget.form.folder.value = data
+    widget.form.output.value = folder / "results"
+    widget.form.preset.value = "fast"
+    widget.run()
+    _wait(lambda: not widget.running)
+    photograph("widget-batch")
+
+
+def _wait(done: Callable[[], Any]) -> None:
+    while not done():
+        QTest.qWait(100)
 
 
 if __name__ == "__main__":
