@@ -41,7 +41,7 @@ class FillChoices(Container):  # type: ignore[misc]
             choices=list(PRESETS),
             value=preferences.preset,
             tooltip="'auto' measures the noise and chooses for itself; 'fast' does "
-            "so in a fraction of it; 'paper' and 'paper-fast' are the published "
+            "so in less time; 'paper' and 'paper-fast' are the published "
             "settings.",
         )
         self.noise = ComboBox(
