@@ -217,7 +217,7 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
     path = Path(path)
     name = path.name.lower()
     require_writable(path, image)
-    if image.data.size == 0:
+    if 0 in image.data.shape:
         raise FileError(
             f"{path}: the image has no pixels, its shape is {image.data.shape}; "
             "expected at least one along each axis."
