@@ -323,3 +323,11 @@ def test_boolean_colour_is_refused(tmp_path):
     with pytest.raises(FileError, match="boolean samples: convert it to uint8"):
         write_image(tmp_path / "a.tif", image)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", [5e-324, 1e-12, 3e-8, 2.5e6, 1e12])
+def test_pixels_of_any_size_keep_it(tmp_path, step):
+    size = {"scale": (step, step), "units": ("µm", "µm")}
+    image = an_image(np.ones((16, 16), np.uint8), "YX", **size)
+    write_image(tmp_path / "a.tif", image)
+    assert read_image(tmp_path / "a.tif").scale == pytest.approx((step, step))

@@ -229,7 +229,14 @@ def _uuid_of(image: ImageData) -> str:
 def can_hold_imagej(image: ImageData) -> bool:
     """Whether an ImageJ hyperstack can hold this image."""
     dtypes = ("u1",) if image.rgb else _IMAGEJ_DTYPES
-    return image.data.dtype.str[1:] in dtypes and len(image.axes.rstrip("S")) <= 5
+    steps = dict(zip(image.axes, image.scale, strict=True))
+    # The pixel size is kept as a quotient of two 32-bit numbers.
+    calibrated = all(1e-9 < steps.get(axis, 1.0) < 1e9 for axis in "YX")
+    return (
+        calibrated
+        and image.data.dtype.str[1:] in dtypes
+        and len(image.axes.rstrip("S")) <= 5
+    )
 
 
 def write_imagej(path: Path, image: ImageData) -> None:
