@@ -232,8 +232,9 @@ def test_what_the_command_has_finished_is_taken_over(widget, folder, out, qtbot)
 def test_the_file_at_work_shows_how_far_it_is(widget, gate, qtbot):
     widget.run()
     qtbot.waitUntil(gate.reached.is_set, timeout=TIMEOUT)
-    qtbot.waitUntil(lambda: "%" in statuses(widget)["a.tif"], timeout=TIMEOUT)
-    assert widget.status.value.startswith("File 1 of 3: a.tif, plane ")
+    place = "File 1 of 3: a.tif, plane "
+    qtbot.waitUntil(lambda: widget.status.value.startswith(place), timeout=TIMEOUT)
+    assert "%" in statuses(widget)["a.tif"]
     assert 0 < widget.progress.value < 334
     assert statuses(widget)["day1/b.tif"] == "waiting"
     gate.open.set()
