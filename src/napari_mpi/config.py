@@ -80,6 +80,9 @@ class FillConfig:
     own_pixel : bool
         Combine the prediction, which is blind to a pixel's own noisy value, with that
         value. It is meant for noise that is independent from pixel to pixel.
+    wiener : bool
+        Filter small blocks of the noisy image by the spectrum of the estimate, see
+        `napari_mpi.engine.wiener`. It is meant for the same kind of noise.
     keep_mean : bool
         Shift the result smoothly so that its local mean is the noisy image's.
     early_stopping : bool
@@ -106,6 +109,7 @@ class FillConfig:
     averaging: float = 0.9
     bias_corrected: bool = False
     own_pixel: bool = False
+    wiener: bool = False
     keep_mean: bool = False
     early_stopping: bool = False
     learning_rate: float = 2e-3
@@ -144,6 +148,7 @@ _AUTO = FillConfig(
     n_passes=48,
     mask_ratio=0.5,
     own_pixel=True,
+    wiener=True,
     keep_mean=True,
     early_stopping=True,
     scaling="percentile",
@@ -233,7 +238,9 @@ def fill_config(
                 pixel_shuffle=shuffle,
             )
         if noise != "independent":
-            config = replace(config, own_pixel=False, early_stopping=False)
+            config = replace(
+                config, own_pixel=False, wiener=False, early_stopping=False
+            )
     given = {key: value for key, value in overrides.items() if value is not None}
     return replace(config, **given)
 

@@ -86,7 +86,7 @@ def choose(
             "no better, and each prediction is combined with the pixel's own value."
         )
         return Choice(config, False, reason)
-    config = replace(config, own_pixel=False)
+    config = replace(config, own_pixel=False, wiener=False)
     if max(noise.stripes) > _STRIPED:
         rows = noise.stripes[0] >= noise.stripes[1]
         lines: MaskShape = "rows" if rows else "columns"

@@ -43,6 +43,8 @@ _SMOOTHING = 2.0  # pixels
 # What all predictions of a pixel have wrong in common does not show in their spread.
 # On synthetic images with known truth (benchmarks/own_pixel.py) this serves best.
 _ERROR_PER_SPREAD = 2.0
+# Standard deviations; Gaussian noise exceeds them in one of two thousand pixels.
+_OUTLYING = 3.5
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -187,6 +189,33 @@ def combine_with_input(
     weight = error / np.maximum(error + noise.variance(estimate), _TINY)
     combined: Array = estimate + weight * (noisy - np.asarray(estimate, np.float64))
     return combined
+
+
+def without_outliers(
+    noisy: NDArray[Any],
+    estimate: NDArray[Any],
+    spread: NDArray[Any],
+    noise: NoiseEstimate,
+) -> Array:
+    """Bring values that neither noise nor structure explains closer to the estimate.
+
+    A hot pixel or a cosmic ray would count as structure otherwise.
+
+    Parameters
+    ----------
+    noisy, estimate, spread, noise
+        As for `combine_with_input`.
+
+    Returns
+    -------
+    ndarray
+        The noisy image, no farther from the estimate than 3.5 standard deviations of
+        what is expected, float64.
+    """
+    variance = error_variance(spread) + noise.variance(estimate)
+    limit = _OUTLYING * np.sqrt(np.maximum(variance, 0))
+    limited: Array = np.clip(noisy, estimate - limit, estimate + limit)
+    return limited
 
 
 def error_variance(spread: NDArray[Any]) -> Array:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_mpi.engine.borders import mirrored
+
 __all__ = ["Hourglass", "on_device"]
 
 N_LEVELS = 5
@@ -159,7 +161,8 @@ class Hourglass(nn.Module):
         x = torch.cat([visible, mask], dim=1)  # (B, C + mask channels, H, W)
         # Mirroring image and mask together keeps a hidden pixel hidden in its mirror
         # image too; padding the image first would show it.
-        x = _mirror_to(x, padded_size(height), padded_size(width))
+        rows, columns = padded_size(height) - height, padded_size(width) - width
+        x = mirrored(x, (0, rows), (0, columns))
         out: Tensor = torch.sigmoid(self.head(self.levels(x)))
         return out[..., :height, :width]
 
@@ -176,15 +179,3 @@ def on_device(network: Hourglass, device: torch.device) -> Hourglass:
 def padded_size(size: int) -> int:
     """Return the next length that the five halvings divide, in pixels."""
     return max(MIN_SIZE, -(-size // MULTIPLE) * MULTIPLE)
-
-
-def _mirror_to(x: Tensor, height: int, width: int) -> Tensor:
-    """Extend at the bottom and right by mirroring, however far that is."""
-    for dim, size in ((-2, height), (-1, width)):
-        length = x.shape[dim]
-        if size == length:
-            continue
-        position = torch.arange(size, device=x.device) % (2 * length)
-        index = torch.where(position < length, position, 2 * length - 1 - position)
-        x = x.index_select(dim, index)
-    return x

@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_mpi.analysis.noise import NoiseEstimate, combine_with_input
+from napari_mpi.analysis.noise import (
+    NoiseEstimate,
+    combine_with_input,
+    without_outliers,
+)
 from napari_mpi.analysis.uncertainty import standard_error
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.passes import Passes
+from napari_mpi.engine.wiener import wiener_filter
 from napari_mpi.pipeline.plan import Plan
 
 __all__ = ["Photometry"]
@@ -35,20 +40,31 @@ class Photometry:
         The range of the image, and that of the network.
     keep_mean : bool
         Whether local means are to be those of the input.
-    own_noise : NoiseEstimate or None
-        The noise of the pixels, if their own values are to count in the result.
+    noise : NoiseEstimate or None
+        The noise of the pixels, where it is known.
+    own_pixel : bool
+        Whether each pixel's own noisy value is to count in its result.
+    wiener : bool
+        Whether the noisy image is to be filtered by the spectrum of the result.
     """
 
     scaling: Scaling
     keep_mean: bool
-    own_noise: NoiseEstimate | None
+    noise: NoiseEstimate | None
+    own_pixel: bool
+    wiener: bool
 
     @classmethod
     def of(cls, plan: Plan) -> Photometry:
         """Return what the plan asks for."""
         config = plan.config
-        own_noise = plan.noise if config.own_pixel else None
-        return cls(plan.scaling, config.keep_mean, own_noise)
+        return cls(
+            plan.scaling,
+            config.keep_mean,
+            plan.noise,
+            own_pixel=config.own_pixel and plan.noise is not None,
+            wiener=config.wiener and plan.noise is not None,
+        )
 
     def to_network(self, noisy: NDArray[Any]) -> Tensor:
         """Return a plane (C, Y, X) as the network takes it."""
@@ -75,16 +91,40 @@ class Photometry:
         errors : ndarray or None
             Their standard errors, if these are asked for.
         """
-        values = self.scaling.invert(filling.estimate.cpu().numpy())
+        estimate = filling.estimate
+        values = self.scaling.invert(estimate.cpu().numpy())
         if self.keep_mean:
             values += ndimage.gaussian_filter(
                 noisy - values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
             )
         errors = None
-        if self.own_noise is not None or uncertainty:
+        uses_noisy = self.own_pixel or self.wiener
+        if uses_noisy or uncertainty:
             spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
-            if uncertainty:
-                errors = standard_error(spread, values, self.own_noise)
-            if self.own_noise is not None:
-                values = combine_with_input(noisy, values, spread, self.own_noise)
+        if uncertainty:
+            own_noise = self.noise if self.own_pixel else None
+            errors = standard_error(spread, values, own_noise)
+        if uses_noisy:
+            values = self._with_noisy(noisy, values, spread, estimate.device)
         return values, errors
+
+    def _with_noisy(
+        self,
+        noisy: NDArray[Any],
+        blind: NDArray[Any],
+        spread: NDArray[Any],
+        device: torch.device,
+    ) -> NDArray[Any]:
+        """Let the noisy image correct an estimate that is blind to its own pixels."""
+        assert self.noise is not None
+        noisy = without_outliers(noisy, blind, spread, self.noise)
+        values = blind
+        if self.own_pixel:
+            values = combine_with_input(noisy, blind, spread, self.noise)
+        if self.wiener:
+            variance = self.noise.variance(values) / self.scaling.gain**2
+            planes = [self.to_network(plane) for plane in (noisy, values, blind)]
+            planes.append(torch.from_numpy(variance).float())
+            filtered = wiener_filter(*(plane.to(device) for plane in planes))
+            values = self.scaling.invert(filtered.cpu().numpy())
+        return values

@@ -1,0 +1,107 @@
+"""Filter a noisy plane by the spectrum of its estimate, in small overlapping blocks.
+
+A blind estimate is made of single pixels, and so is the correction by each pixel's own
+value. What many pixels of a neighbourhood say together, as along an edge, is still in
+the noisy image: the empirical Wiener filter of Ghael, Sayeed and Baraniuk (SPIE 1997),
+which is also the second step of BM3D, gathers it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.fft import dct
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_mpi.engine.borders import mirrored
+
+__all__ = ["wiener_filter"]
+
+_BLOCK = 8  # pixels
+# Noise below a hundred-thousandth of the network's range is none.
+_LEAST_VARIANCE = 1e-10
+# Variance of a block's mean, once the blocks that overlap are averaged, in units of
+# what it is in one. The errors of the estimate are in all of them alike.
+_NOISE_OF_MEANS = 0.4
+# How many coefficients are held in memory at a time.
+_MAX_COEFFICIENTS = 2**23
+
+
+def wiener_filter(
+    noisy: Tensor, estimate: Tensor, blind: Tensor, variance: Tensor
+) -> Tensor:
+    """Filter each block by what the estimate says is signal in it.
+
+    Parameters
+    ----------
+    noisy : Tensor
+        The plane in the network's range, shape (C, H, W), float32.
+    estimate : Tensor
+        A first estimate of it, of the same shape.
+    blind : Tensor
+        A first estimate of each pixel from others, of the same shape.
+    variance : Tensor
+        Variance of the noise of each pixel, of the same shape. The noise has to be
+        independent from pixel to pixel.
+
+    Returns
+    -------
+    Tensor
+        The filtered plane, shape (C, H, W).
+
+    Notes
+    -----
+    Each block of 8x8 pixels, at every place, is taken apart into cosines. Of the noisy
+    block's coefficient the share ``s**2 / (s**2 + v)`` is kept, with s the same
+    coefficient of the estimate and v the variance of the noise. The block's mean lies
+    between those of estimate and noisy image: the more the blind estimate's means
+    differ from the noisy ones by more than noise, the closer to the latter. The blocks
+    that cover a pixel are averaged, each weighted by the inverse of the variance that
+    is left in it.
+    """
+    height, width = noisy.shape[-2:]
+    edge = _BLOCK - 1
+    noisy, estimate, blind, variance = (
+        mirrored(plane, (edge, edge), (edge, edge))[:, None]
+        for plane in (noisy, estimate, blind, variance.clamp_min(_LEAST_VARIANCE))
+    )
+    trust = _trust_in_means(noisy - blind, variance)
+    total = torch.zeros_like(noisy)
+    weights = torch.zeros_like(noisy)
+    basis = _cosines().to(noisy.device)  # (64, 1, 8, 8)
+    mean = basis.new_full((1, 1, _BLOCK, _BLOCK), _BLOCK**-2)
+    ones = torch.ones_like(mean)
+    n_rows = max(1, _MAX_COEFFICIENTS // (len(basis) * len(noisy) * (width + edge)))
+    for top in range(0, height + edge, n_rows):
+        # Blocks that begin in these rows.
+        rows = slice(top, min(top + n_rows, height + edge) + edge)
+        coefficients = F.conv2d(noisy[:, :, rows], basis)  # (C, 64, rows, columns)
+        power = F.conv2d(estimate[:, :, rows], basis)
+        coefficients[:, :1].lerp_(power[:, :1], 1 - trust)
+        power.square_()
+        floor = F.conv2d(variance[:, :, rows], mean)
+        kept = power.div_(power + floor)
+        kept[:, 0] = 1
+        weight = 1 / (floor * kept.square().sum(dim=1, keepdim=True))
+        coefficients.mul_(kept).mul_(weight)
+        total[:, :, rows] += F.conv_transpose2d(coefficients, basis)
+        weights[:, :, rows] += F.conv_transpose2d(weight, ones)
+    filtered = total / weights
+    return filtered[:, 0, edge : edge + height, edge : edge + width]
+
+
+def _trust_in_means(residual: Tensor, variance: Tensor) -> Tensor:
+    """Return the weight of the noisy blocks' means, shape (C, 1, 1, 1)."""
+    stride = _BLOCK // 2
+    means = F.avg_pool2d(residual, _BLOCK, stride).square_() * _BLOCK**2
+    ratio = means / F.avg_pool2d(variance, _BLOCK, stride)
+    error = (ratio.mean(dim=(-2, -1), keepdim=True) - 1).clamp_min(0)
+    return error / (error + _NOISE_OF_MEANS)
+
+
+def _cosines() -> Tensor:
+    """Return the orthonormal basis of the blocks, shape (64, 1, 8, 8), mean first."""
+    waves = dct(np.eye(_BLOCK), axis=0, norm="ortho")  # (frequency, pixel)
+    basis = np.einsum("iy,jx->ijyx", waves, waves).reshape(-1, 1, _BLOCK, _BLOCK)
+    return torch.from_numpy(basis.astype(np.float32))
