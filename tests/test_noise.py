@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import combine_with_input, estimate_noise
+from napari_mpi.analysis.noise import (
+    combine_with_input,
+    estimate_noise,
+    without_outliers,
+)
 from napari_mpi.training.synthetic import fluorescence_image
 
 
@@ -136,3 +140,14 @@ def test_a_blind_prediction_is_corrected_where_it_is_unsure(clean, rng):
     assert error < np.square(noisy - clean)[inside].mean()
     # Where all predictions agree, the noisy value has no say.
     np.testing.assert_allclose(combined[:80], clean[:80], atol=1e-6)
+
+
+def test_what_is_beyond_all_noise_is_brought_closer_to_the_prediction(clean, rng):
+    noisy = clean + 30 * white(rng, clean)
+    noise = estimate_noise(noisy)
+    noisy[50, 60] += 5000  # a hot pixel
+    planes = [plane[np.newaxis] for plane in (noisy, clean, np.zeros_like(clean))]
+    limited = without_outliers(*planes, noise)[0]
+    assert limited[50, 60] - clean[50, 60] < 200
+    # Noise of the usual size stays as it is.
+    assert np.mean(limited == noisy) > 0.998

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from napari_mpi import denoise
+from napari_mpi.training.synthetic import fluorescence_image
 
 
 def test_local_means_stay_those_of_the_input(rng):
@@ -12,3 +14,32 @@ def test_local_means_stay_those_of_the_input(rng):
     means = [result.noise_map[part].mean() for part in (slice(48), slice(48, None))]
     assert np.abs(means).max() < 3  # 5 % of the noise
     assert np.abs(result.noise_map).mean() > 20
+
+
+@pytest.fixture
+def dim(rng) -> tuple[np.ndarray, np.ndarray]:
+    clean = 100 + 400 * fluorescence_image((96, 96), np.random.default_rng(4))
+    return clean, clean + rng.normal(0, 25, clean.shape)
+
+
+def test_the_noisy_image_brings_back_what_a_blind_prediction_cannot_know(dim):
+    clean, noisy = dim
+    settings = {"n_iter": 0, "n_passes": 4, "noise": "independent"}
+    blind, own, both = (
+        denoise(noisy, **settings, own_pixel=own_pixel, wiener=wiener).image
+        for own_pixel, wiener in ((False, False), (True, False), (True, True))
+    )
+    errors = [np.square(image - clean).mean() for image in (blind, own, both)]
+    assert errors[2] < 0.9 * errors[1]
+    assert errors[1] < errors[0]
+
+
+def test_a_hot_pixel_does_not_spread(dim):
+    _, noisy = dim
+    settings = {"n_iter": 0, "n_passes": 4, "noise": "independent"}
+    without = denoise(noisy, **settings).image
+    noisy[48, 48] += 1000  # forty standard deviations
+    with_it = denoise(noisy, **settings).image
+    difference = np.abs(with_it - without)
+    difference[43:54, 43:54] = 0  # the network itself may be misled beside it
+    assert difference.max() < 25  # one standard deviation of the noise

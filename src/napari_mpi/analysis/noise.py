@@ -22,6 +22,7 @@ __all__ = [
     "combine_with_input",
     "error_variance",
     "estimate_noise",
+    "without_outliers",
 ]
 
 Array = NDArray[np.float64]
