@@ -82,7 +82,7 @@ class FillConfig:
         value. It is meant for noise that is independent from pixel to pixel.
     wiener : bool
         Filter small blocks of the noisy image by the spectrum of the estimate, see
-        `napari_mpi.engine.wiener`. It is meant for the same kind of noise.
+        `napari_mpi.engine.wiener`.
     keep_mean : bool
         Shift the result smoothly so that its local mean is the noisy image's.
     early_stopping : bool
@@ -238,9 +238,7 @@ def fill_config(
                 pixel_shuffle=shuffle,
             )
         if noise != "independent":
-            config = replace(
-                config, own_pixel=False, wiener=False, early_stopping=False
-            )
+            config = replace(config, own_pixel=False, early_stopping=False)
     given = {key: value for key, value in overrides.items() if value is not None}
     return replace(config, **given)
 

@@ -83,10 +83,10 @@ def choose(
         reason = (
             f"The noise is independent from pixel to pixel ({share}{_growth(noise)}), "
             "so the network learns from the image until held-out pixels are predicted "
-            "no better, and each prediction is combined with the pixel's own value."
+            "no better, and the noisy image then corrects the predictions."
         )
         return Choice(config, False, reason)
-    config = replace(config, own_pixel=False, wiener=False)
+    config = replace(config, own_pixel=False)
     if max(noise.stripes) > _STRIPED:
         rows = noise.stripes[0] >= noise.stripes[1]
         lines: MaskShape = "rows" if rows else "columns"
@@ -95,7 +95,8 @@ def choose(
             f"noise ({share}{_growth(noise)}), so whole {lines} are hidden at a time, "
             f"until held-out {lines} are predicted no better."
         )
-        return Choice(replace(config, mask_shape=lines), False, reason)
+        config = replace(config, mask_shape=lines, wiener=False)
+        return Choice(config, False, reason)
     towards = (correlation - _LOW) / (_HIGH - _LOW)
     learning = "and the network is not to learn from the noise"
     highest = _CORRELATED_RATIO

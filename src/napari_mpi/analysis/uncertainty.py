@@ -39,7 +39,8 @@ def standard_error(
     known truth (benchmarks/uncertainty.py) the root mean square of the error is about
     half to twice that of the standard error. What every prediction of a pixel has wrong
     alike, as structure that the network cannot see or noise that neighbours share,
-    makes no spread and is not in it: the bias.
+    makes no spread and is not in it: the bias. What the Wiener filter gains is not in
+    it either.
     """
     error = error_variance(spread)
     if noise is not None:

@@ -24,12 +24,21 @@ _LEAST_VARIANCE = 1e-10
 # Variance of a block's mean, once the blocks that overlap are averaged, in units of
 # what it is in one. The errors of the estimate are in all of them alike.
 _NOISE_OF_MEANS = 0.4
+# The median of the square of a standard normal number.
+_MEDIAN_OF_SQUARES = 0.455
+_LEAST_SHARE = 0.05
+# Blocks to measure the noise in.
+_MAX_SAMPLES = 2**15
 # How many coefficients are held in memory at a time.
 _MAX_COEFFICIENTS = 2**23
 
 
 def wiener_filter(
-    noisy: Tensor, estimate: Tensor, blind: Tensor, variance: Tensor
+    noisy: Tensor,
+    estimate: Tensor,
+    blind: Tensor,
+    variance: Tensor,
+    caution: float = 1.0,
 ) -> Tensor:
     """Filter each block by what the estimate says is signal in it.
 
@@ -42,8 +51,10 @@ def wiener_filter(
     blind : Tensor
         A first estimate of each pixel from others, of the same shape.
     variance : Tensor
-        Variance of the noise of each pixel, of the same shape. The noise has to be
-        independent from pixel to pixel.
+        Variance of the noise of each pixel, of the same shape.
+    caution : float
+        How many times as strong to take the noise: more than once where part of it was
+        predicted, and the estimate is not free of it.
 
     Returns
     -------
@@ -54,11 +65,13 @@ def wiener_filter(
     -----
     Each block of 8x8 pixels, at every place, is taken apart into cosines. Of the noisy
     block's coefficient the share ``s**2 / (s**2 + v)`` is kept, with s the same
-    coefficient of the estimate and v the variance of the noise. The block's mean lies
-    between those of estimate and noisy image: the more the blind estimate's means
-    differ from the noisy ones by more than noise, the closer to the latter. The blocks
-    that cover a pixel are averaged, each weighted by the inverse of the variance that
-    is left in it.
+    coefficient of the estimate and v the variance of the noise. How v is spread over
+    the coefficients is measured in the residual of the blind estimate, by medians,
+    which hardly see structure that is there in few places. The block's mean lies
+    between those of estimate and noisy image: the more the mean of the squared
+    residuals exceeds what the median tells of noise, the closer to the latter. The
+    blocks that cover a pixel are averaged, each weighted by the inverse of the variance
+    that is left in it.
     """
     height, width = noisy.shape[-2:]
     edge = _BLOCK - 1
@@ -66,12 +79,13 @@ def wiener_filter(
         mirrored(plane, (edge, edge), (edge, edge))[:, None]
         for plane in (noisy, estimate, blind, variance.clamp_min(_LEAST_VARIANCE))
     )
-    trust = _trust_in_means(noisy - blind, variance)
     total = torch.zeros_like(noisy)
     weights = torch.zeros_like(noisy)
     basis = _cosines().to(noisy.device)  # (64, 1, 8, 8)
     mean = basis.new_full((1, 1, _BLOCK, _BLOCK), _BLOCK**-2)
     ones = torch.ones_like(mean)
+    spectrum, trust = _noise_in(noisy - blind, variance, basis)
+    spectrum *= caution
     n_rows = max(1, _MAX_COEFFICIENTS // (len(basis) * len(noisy) * (width + edge)))
     for top in range(0, height + edge, n_rows):
         # Blocks that begin in these rows.
@@ -80,10 +94,10 @@ def wiener_filter(
         power = F.conv2d(estimate[:, :, rows], basis)
         coefficients[:, :1].lerp_(power[:, :1], 1 - trust)
         power.square_()
-        floor = F.conv2d(variance[:, :, rows], mean)
+        floor = F.conv2d(variance[:, :, rows], mean) * spectrum
         kept = power.div_(power + floor)
         kept[:, 0] = 1
-        weight = 1 / (floor * kept.square().sum(dim=1, keepdim=True))
+        weight = 1 / (floor * kept.square()).sum(dim=1, keepdim=True)
         coefficients.mul_(kept).mul_(weight)
         total[:, :, rows] += F.conv_transpose2d(coefficients, basis)
         weights[:, :, rows] += F.conv_transpose2d(weight, ones)
@@ -91,13 +105,29 @@ def wiener_filter(
     return filtered[:, 0, edge : edge + height, edge : edge + width]
 
 
-def _trust_in_means(residual: Tensor, variance: Tensor) -> Tensor:
-    """Return the weight of the noisy blocks' means, shape (C, 1, 1, 1)."""
-    stride = _BLOCK // 2
-    means = F.avg_pool2d(residual, _BLOCK, stride).square_() * _BLOCK**2
-    ratio = means / F.avg_pool2d(variance, _BLOCK, stride)
-    error = (ratio.mean(dim=(-2, -1), keepdim=True) - 1).clamp_min(0)
-    return error / (error + _NOISE_OF_MEANS)
+def _noise_in(
+    residual: Tensor, variance: Tensor, basis: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Measure the noise in the residual of a blind estimate.
+
+    Returns
+    -------
+    spectrum : Tensor
+        Variance of each coefficient over that of a pixel, shape (C, 64, 1, 1).
+    trust : Tensor
+        Weight of the noisy blocks' means against the estimate's, shape (C, 1, 1, 1).
+    """
+    height, width = residual.shape[-2:]
+    stride = max(_BLOCK // 2, int((height * width / _MAX_SAMPLES) ** 0.5))
+    squares = F.conv2d(residual, basis, stride=stride).square_()
+    squares /= F.avg_pool2d(variance, _BLOCK, stride)
+    typical = squares.flatten(2).median(dim=2).values / _MEDIAN_OF_SQUARES  # (C, 64)
+    # Of the strength, the estimate of the noise knows more: empty regions would count.
+    spectrum = (typical / typical.mean(dim=1, keepdim=True)).nan_to_num(1.0)
+    spectrum = spectrum.clamp_min(_LEAST_SHARE)[..., None, None]
+    excess = squares[:, :1].mean(dim=(-2, -1)) / typical[:, :1] - 1
+    excess = excess.nan_to_num(0.0, posinf=0.0).clamp_min(0)[..., None, None]
+    return spectrum, excess / (excess + _NOISE_OF_MEANS)
 
 
 def _cosines() -> Tensor:

@@ -28,6 +28,8 @@ __all__ = ["Photometry"]
 # Local means are taken with a Gaussian of this standard deviation, in pixels: wide
 # enough that hardly any noise is left in them.
 _MEAN_SIGMA = 24.0
+# Noise that neighbours share is predicted in part; so much stronger it is taken to be.
+_CAUTION = 1.5
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,13 @@ class Photometry:
             values = combine_with_input(noisy, blind, spread, self.noise)
         if self.wiener:
             variance = self.noise.variance(values) / self.scaling.gain**2
-            planes = [self.to_network(plane) for plane in (noisy, values, blind)]
-            planes.append(torch.from_numpy(variance).float())
-            filtered = wiener_filter(*(plane.to(device) for plane in planes))
+            caution = 1.0 if self.own_pixel else _CAUTION
+            filtered = wiener_filter(
+                self.to_network(noisy).to(device),
+                self.to_network(values).to(device),
+                self.to_network(blind).to(device),
+                torch.from_numpy(variance).float().to(device),
+                caution,
+            )
             values = self.scaling.invert(filtered.cpu().numpy())
         return values
