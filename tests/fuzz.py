@@ -13,7 +13,9 @@ of each format in their own process on every system.
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
+import json
 import logging
 import multiprocessing
 import os
@@ -24,6 +26,7 @@ import tempfile
 import time
 import traceback
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +44,7 @@ from napari_mpi._napari.reader import get_reader
 from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import N_LEVELS, Hourglass
 from napari_mpi.io.files import can_read, read_image
+from napari_mpi.io.zarr_reader import require_zarr
 from napari_mpi.training.pretrain import pretrain
 from napari_mpi.weights.loading import (
     _OFFICIAL_BLOCKS,
@@ -170,6 +174,55 @@ def _picture_folder(folder: Path) -> Path:
     return folder
 
 
+def _ome_zarr(version: str) -> Callable[[Path], Path]:
+    """Write a store by hand: with zarr, this process would have threads to fork."""
+    axes = [{"name": letter, "type": "space"} for letter in "zyx"]
+    transformation = {"type": "scale", "scale": [2.0, 0.5, 0.5]}
+    levels = [{"path": "0", "coordinateTransformations": [transformation]}]
+    image: dict[str, Any] = {"multiscales": [{"axes": axes, "datasets": levels}]}
+
+    def write(folder: Path) -> Path:
+        store = folder / "a.ome.zarr"
+        array = store / "0"
+        array.mkdir(parents=True)
+        data = _pixels(3, 40, 48)
+        if version == "0.4":
+            image["multiscales"][0]["version"] = version
+            _write_json(store / ".zgroup", {"zarr_format": 2})
+            _write_json(store / ".zattrs", image)
+            header = {"zarr_format": 2, "shape": data.shape, "chunks": (1, 20, 48)}
+            header |= {"dtype": "<u2", "fill_value": 0, "order": "C", "filters": None}
+            zlib_of_level_1 = {"id": "zlib", "level": 1}
+            _write_json(array / ".zarray", header | {"compressor": zlib_of_level_1})
+            pieces, pack = "{0}.{1}.0", zlib.compress
+        else:
+            group = {"zarr_format": 3, "node_type": "group"}
+            attributes = {"ome": {"version": version, **image}}
+            _write_json(store / "zarr.json", group | {"attributes": attributes})
+            grid = {"name": "regular", "configuration": {"chunk_shape": (1, 20, 48)}}
+            keys = {"name": "default", "configuration": {"separator": "/"}}
+            codecs = [
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                {"name": "gzip", "configuration": {"level": 1}},
+            ]
+            header = {"zarr_format": 3, "node_type": "array", "shape": data.shape}
+            header |= {"data_type": "uint16", "fill_value": 0, "codecs": codecs}
+            header |= {"chunk_grid": grid, "chunk_key_encoding": keys}
+            _write_json(array / "zarr.json", header)
+            pieces, pack = "c/{0}/{1}/0", gzip.compress
+        for z, half in np.ndindex(3, 2):
+            piece = array / pieces.format(z, half)
+            piece.parent.mkdir(parents=True, exist_ok=True)
+            piece.write_bytes(pack(data[z, 20 * half : 20 * half + 20].tobytes()))
+        return store
+
+    return write
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content))
+
+
 _LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _NETWORK: list[Hourglass] = []
 
@@ -257,6 +310,8 @@ FORMATS: dict[str, Format] = {
         TIFF,
     ),
     "ome-tiff-in-two-files": Format(_ome_in_two_files, _open_image, TIFF),
+    "ome-zarr-0.4": Format(_ome_zarr("0.4"), _open_image),
+    "ome-zarr-0.5": Format(_ome_zarr("0.5"), _open_image),
     "mrc": Format(_mrc, _open_image),
     "png": Format(_picture("a.png"), _open_image),
     "jpeg": Format(_picture("a.jpg"), _open_image),
@@ -391,6 +446,7 @@ def main() -> int:
     args = parser.parse_args()
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     torch.set_num_threads(1)
+    require_zarr()  # loaded once, and not by each process again
     names = args.format or list(FORMATS)
     cases = [(names[n % len(names)], n // len(names)) for n in range(args.files)]
     if args.seed is not None:
