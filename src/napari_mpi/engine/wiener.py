@@ -81,26 +81,25 @@ def wiener_filter(
     )
     total = torch.zeros_like(noisy)
     weights = torch.zeros_like(noisy)
-    basis = _cosines().to(noisy.device)  # (64, 1, 8, 8)
-    mean = basis.new_full((1, 1, _BLOCK, _BLOCK), _BLOCK**-2)
-    ones = torch.ones_like(mean)
+    basis = _cosines().to(noisy.device)  # (64, 64)
     spectrum, trust = _noise_in(noisy - blind, variance, basis)
     spectrum *= caution
     n_rows = max(1, _MAX_COEFFICIENTS // (len(basis) * len(noisy) * (width + edge)))
     for top in range(0, height + edge, n_rows):
-        # Blocks that begin in these rows.
+        # Blocks that begin in these rows, N in number.
         rows = slice(top, min(top + n_rows, height + edge) + edge)
-        coefficients = F.conv2d(noisy[:, :, rows], basis)  # (C, 64, rows, columns)
-        power = F.conv2d(estimate[:, :, rows], basis)
-        coefficients[:, :1].lerp_(power[:, :1], 1 - trust)
-        power.square_()
-        floor = F.conv2d(variance[:, :, rows], mean) * spectrum
+        coefficients = basis @ F.unfold(noisy[:, :, rows], _BLOCK)  # (C, 64, N)
+        expected = basis @ F.unfold(estimate[:, :, rows], _BLOCK)
+        coefficients[:, :1].lerp_(expected[:, :1], 1 - trust)
+        floor = _means(variance[:, :, rows], stride=1) * spectrum
+        power = expected.square_()
         kept = power.div_(power + floor)
         kept[:, 0] = 1
-        weight = 1 / (floor * kept.square()).sum(dim=1, keepdim=True)
-        coefficients.mul_(kept).mul_(weight)
-        total[:, :, rows] += F.conv_transpose2d(coefficients, basis)
-        weights[:, :, rows] += F.conv_transpose2d(weight, ones)
+        weight = 1 / (floor * kept.square()).sum(dim=1, keepdim=True)  # (C, 1, N)
+        blocks = basis.T @ coefficients.mul_(kept).mul_(weight)
+        size = noisy[0, 0, rows].shape
+        total[:, :, rows] += F.fold(blocks, size, _BLOCK)
+        weights[:, :, rows] += F.fold(weight.expand_as(blocks), size, _BLOCK)
     filtered = total / weights
     return filtered[:, 0, edge : edge + height, edge : edge + width]
 
@@ -113,25 +112,28 @@ def _noise_in(
     Returns
     -------
     spectrum : Tensor
-        Variance of each coefficient over that of a pixel, shape (C, 64, 1, 1).
+        Variance of each coefficient over that of a pixel, shape (C, 64, 1).
     trust : Tensor
-        Weight of the noisy blocks' means against the estimate's, shape (C, 1, 1, 1).
+        Weight of the noisy blocks' means against the estimate's, shape (C, 1, 1).
     """
     height, width = residual.shape[-2:]
     stride = max(_BLOCK // 2, int((height * width / _MAX_SAMPLES) ** 0.5))
-    squares = F.conv2d(residual, basis, stride=stride).square_()
-    squares /= F.avg_pool2d(variance, _BLOCK, stride)
-    typical = squares.flatten(2).median(dim=2).values / _MEDIAN_OF_SQUARES  # (C, 64)
+    squares = (basis @ F.unfold(residual, _BLOCK, stride=stride)).square_()
+    squares /= _means(variance, stride)  # (C, 64, N)
+    typical = squares.median(dim=2, keepdim=True).values / _MEDIAN_OF_SQUARES
     # Of the strength, the estimate of the noise knows more: empty regions would count.
     spectrum = (typical / typical.mean(dim=1, keepdim=True)).nan_to_num(1.0)
-    spectrum = spectrum.clamp_min(_LEAST_SHARE)[..., None, None]
-    excess = squares[:, :1].mean(dim=(-2, -1)) / typical[:, :1] - 1
-    excess = excess.nan_to_num(0.0, posinf=0.0).clamp_min(0)[..., None, None]
-    return spectrum, excess / (excess + _NOISE_OF_MEANS)
+    excess = squares[:, :1].mean(dim=2, keepdim=True) / typical[:, :1] - 1
+    excess = excess.nan_to_num(0.0, posinf=0.0).clamp_min(0)
+    return spectrum.clamp_min(_LEAST_SHARE), excess / (excess + _NOISE_OF_MEANS)
+
+
+def _means(plane: Tensor, stride: int) -> Tensor:
+    """Return the mean of each block, shape (C, 1, N)."""
+    return F.avg_pool2d(plane, _BLOCK, stride).flatten(2)
 
 
 def _cosines() -> Tensor:
-    """Return the orthonormal basis of the blocks, shape (64, 1, 8, 8), mean first."""
+    """Return the orthonormal basis of the blocks, a row each, the mean first."""
     waves = dct(np.eye(_BLOCK), axis=0, norm="ortho")  # (frequency, pixel)
-    basis = np.einsum("iy,jx->ijyx", waves, waves).reshape(-1, 1, _BLOCK, _BLOCK)
-    return torch.from_numpy(basis.astype(np.float32))
+    return torch.from_numpy(np.kron(waves, waves).astype(np.float32))
