@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_mpi.arrays.intensity import Scaling, to_dtype
+from napari_mpi.arrays.intensity import Scaling, to_dtype, without_hot_pixels
 
 INTEGERS = (np.uint8, np.uint16, np.int16)
 FLOATS = (np.float32, np.float64)
@@ -120,3 +120,36 @@ def test_values_beyond_a_floating_type_end_at_its_ends():
 
 def test_byte_order_is_kept():
     assert to_dtype(np.array([258.0]), np.dtype(">u2")).tobytes() == b"\x01\x02"
+
+
+def test_a_hot_pixel_is_brought_down_to_its_surroundings(rng):
+    plane = rng.normal(100, 5, (3, 40, 40))
+    hot = plane.copy()
+    hot[1, 20, 20] = 60000
+    hot[2, 0, 39] = -60000
+    limited = without_hot_pixels(hot)
+    assert limited.min() > 50
+    assert limited.max() < 150
+    untouched = limited == hot
+    assert untouched.mean() > 0.98
+
+
+def test_a_point_in_focus_is_no_hot_pixel():
+    y, x = np.mgrid[-6:7, -6:7]
+    point = 1000 * np.exp(-(y**2 + x**2) / (2 * 1.0**2))
+    np.testing.assert_allclose(without_hot_pixels(point), point)
+
+
+def test_what_structure_has_beyond_the_range_is_told_apart_from_hot_pixels():
+    plane = np.zeros((1, 30, 30))
+    plane[0, :, 15:] = 100
+    scaling = Scaling.fit(plane, "percentile")
+    plane[0, 5:8, 5:8] = 500
+    plane[0, 20:23, 20:23] = -300
+    plane[0, 15, 5] = 5000  # alone
+    plane[0, 25, 5:7] = 5000  # a pair
+    beyond = scaling.beyond(plane)
+    high, low = scaling.invert(np.array([1.0, 0.0]))
+    assert beyond[0, 6, 6] == pytest.approx(500 - high)
+    assert beyond[0, 21, 21] == pytest.approx(-300 - low)
+    assert np.count_nonzero(beyond) == 18

@@ -63,7 +63,7 @@ LAYERS = {
     "config": {"arrays"},
     "arrays": set(),
     "engine": {"arrays"},
-    "analysis": set(),
+    "analysis": {"arrays"},
     "weights": {"engine"},
     "pipeline": {"analysis", "arrays", "engine", "weights"},
     "io": set(),

@@ -43,3 +43,28 @@ def test_a_hot_pixel_does_not_spread(dim):
     difference = np.abs(with_it - without)
     difference[43:54, 43:54] = 0  # the network itself may be misled beside it
     assert difference.max() < 25  # one standard deviation of the noise
+
+
+def test_beads_much_brighter_than_the_rest_keep_their_intensity(rng):
+    # A network that ends in a sigmoid cannot tell what lies beyond its range.
+    clean = 100 * fluorescence_image((128, 128), np.random.default_rng(4))
+    y, x = np.mgrid[:128, :128]
+    bead = np.exp(-((y - 60) ** 2 + (x - 70) ** 2) / (2 * 1.3**2))
+    clean += 2000 * bead
+    noisy = clean + rng.normal(0, 5, clean.shape)
+    result = denoise(noisy, n_iter=4, n_passes=4, noise="independent").image
+    near = np.s_[55:66, 65:76]
+    assert result[60, 70] == pytest.approx(clean[60, 70], rel=0.02)
+    assert result[near].sum() == pytest.approx(clean[near].sum(), rel=0.02)
+    error, noise = np.square(result - clean), np.square(noisy - clean)
+    assert error.mean() < 0.5 * noise.mean()
+
+
+@pytest.mark.parametrize("share", [0.002, 0.01])
+def test_hot_pixels_do_not_hide_the_noise_that_there_is(dim, share):
+    clean, noisy = dim
+    hot = np.random.default_rng(1).random(noisy.shape) < share
+    noisy[hot] += 5000
+    result = denoise(noisy, n_iter=4, n_passes=4)
+    left = (result.image - clean)[~hot]
+    assert np.square(left).mean() < 0.5 * 25**2

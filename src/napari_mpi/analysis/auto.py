@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.analysis.noise import NoiseEstimate, is_shared
 from napari_mpi.config import PRESETS, FillConfig, MaskShape
 
 __all__ = ["Choice", "choose", "for_unaware_weights"]
 
-# Below this correlation of neighbours, noise counts as independent; from the higher
-# one on, nothing that is near may be seen.
+# The mask ratio grows between these correlations of neighbours; from the higher one on,
+# nothing that is near may be seen.
 _LOW, _HIGH = 0.2, 0.5
 # Stripes that hold more of the noise's variance than this are worth a mask of lines.
 _STRIPED = 0.12
@@ -22,8 +22,9 @@ _STRIPED = 0.12
 _CORRELATED_RATIO = 0.75
 _UNAWARE_RATIO = 0.85
 # Noise below these shares of the signal range is not worth the risk of removing it.
-# What looks weak and correlated is more likely to be structure.
-_CLEAN, _CLEAN_IF_CORRELATED = 0.02, 0.045
+# The more neighbours are alike in what looks weak, the more likely it is structure.
+_CLEAN, _CLEAN_IF_ALIKE = 0.02, 0.045
+_UNLIKE, _ALIKE = 0.1, 0.2
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def choose(
     """
     correlation = max(noise.correlation)
     share = f"{100 * noise.relative:.1f} % of the signal range"
-    independent = correlation < _LOW
-    limit = _CLEAN if independent else _CLEAN_IF_CORRELATED
+    independent = not is_shared(noise)
+    limit = np.interp(correlation, (_UNLIKE, _ALIKE), (_CLEAN, _CLEAN_IF_ALIKE))
     if noise.relative < limit:
         reason = (
             f"There is nothing to remove: the noise is {share} at most, and what "

@@ -17,11 +17,15 @@ from scipy.linalg import toeplitz
 from scipy.optimize import nnls
 from scipy.stats import norm
 
+from napari_mpi.arrays.intensity import without_hot_pixels
+
 __all__ = [
     "NoiseEstimate",
     "combine_with_input",
+    "correlation_left",
     "error_variance",
     "estimate_noise",
+    "is_shared",
     "without_outliers",
 ]
 
@@ -38,6 +42,10 @@ _MAX_BLOCKS = 20_000
 # Enough of a large stack to know its noise within a second.
 _MAX_PLANES, _MAX_PIXELS, _MAX_VALUES = 5, 4_000_000, 2_000_000
 _LAGS = range(4)
+# Below this correlation of neighbours, noise counts as independent.
+_SHARED = 0.2
+# A network that sees few pixels predicts about a fifth of what neighbours share.
+_UNPREDICTED = 0.8
 # Noise of any correlation varies less than so much more over the larger blocks.
 _STRUCTURED = 5.0
 _SMOOTHING = 2.0  # pixels
@@ -65,7 +73,7 @@ class NoiseEstimate:
     rms : float
         Standard deviation of the noise over the whole image.
     signal_range : float
-        Distance of the 0.1 and 99.9 percentiles.
+        Distance of the 0.1 and 99.9 percentiles, hot pixels aside.
     correlation : tuple of float
         Correlation of the noise of neighbouring pixels along Y and along X.
     stripes : tuple of float
@@ -133,8 +141,10 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
     chosen = np.linspace(0, len(stack) - 1, n_planes).round()
     sample = stack[chosen.astype(int)].astype(np.float64)  # (N, Y, X)
     # An odd stride does not fall into step with rows of an even length.
-    some = sample.reshape(-1)[:: sample.size // _MAX_VALUES | 1]
-    low, high = np.percentile(some, (0.1, 99.9))
+    stride = sample.size // _MAX_VALUES | 1
+    some = sample.reshape(-1)[::stride]
+    cold = without_hot_pixels(sample).reshape(-1)[::stride]
+    low, high = np.percentile(cold, (0.1, 99.9))
     values, counts = np.unique(some, return_counts=True)
 
     coarse = _Blocks.of(sample, _CORRELATION_BLOCK, _CORRELATION_DEGREE)
@@ -160,6 +170,42 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
         saturated=float(counts[-1] / some.size) if counts[-1] > 1 else 0.0,
         step=float(np.diff(values).min()) if len(values) > 1 else 0.0,
     )
+
+
+def is_shared(noise: NoiseEstimate) -> bool:
+    """Return whether neighbours share more noise than independent pixels would.
+
+    Parameters
+    ----------
+    noise : NoiseEstimate
+        The noise of the image.
+    """
+    return max(noise.correlation) >= _SHARED
+
+
+def correlation_left(residual: NDArray[Any]) -> tuple[float, float]:
+    """Estimate the correlation of noise in what a prediction left of an image.
+
+    Parameters
+    ----------
+    residual : ndarray
+        Noisy planes less their prediction by a network that did not adapt to them and
+        saw few of their pixels, shape (N, Y, X), at least 16 pixels a side.
+
+    Returns
+    -------
+    tuple of float
+        Correlation of neighbouring pixels along Y and along X.
+    """
+    blocks = _Blocks.of(
+        residual.astype(np.float64), _CORRELATION_BLOCK, _CORRELATION_DEGREE
+    )
+    flattest = blocks.flattest(_fit_line(blocks, 1.0))
+    y, x = (
+        float(_autocorrelation(along, _LAGS)[1]) / _UNPREDICTED
+        for along in (flattest, flattest.swapaxes(1, 2))
+    )
+    return min(y, 1.0), min(x, 1.0)
 
 
 def combine_with_input(
@@ -211,11 +257,14 @@ def without_outliers(
     -------
     ndarray
         The noisy image, no farther from the estimate than 3.5 standard deviations of
-        what is expected, float64.
+        what is expected, float64. Photons come one by one, so that few of them scatter
+        farther upwards: the limit there is the Cornish-Fisher quantile, whose skewness
+        is that of the gain.
     """
     variance = error_variance(spread) + noise.variance(estimate)
     limit = _OUTLYING * np.sqrt(np.maximum(variance, 0))
-    limited: Array = np.clip(noisy, estimate - limit, estimate + limit)
+    skewed = (_OUTLYING**2 - 1) / 6 * noise.gain
+    limited: Array = np.clip(noisy, estimate - limit, estimate + limit + skewed)
     return limited
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
 
-__all__ = ["Scaling", "ScalingMode", "to_dtype"]
+__all__ = ["Scaling", "ScalingMode", "seen", "to_dtype", "without_hot_pixels"]
 
 ScalingMode = Literal["range", "percentile", "none"]
 
 # Where the percentiles land: away from 0 and 1, which a sigmoid never reaches.
 _LOW, _HIGH = 0.05, 0.95
 _PERCENTILES = (0.1, 99.9)
+# Noise reaches no farther, and what lies farther is not to drown everything else.
+_LOWEST_SEEN, _HIGHEST_SEEN = -0.25, 1.25
+# Of a pixel and its eight neighbours; fewer may be hot pixels.
+_N_STRUCTURE = 3
 # Percentiles of a huge stack are read from a sample of this many values.
 _MAX_SAMPLE = 4_000_000
 
@@ -62,11 +69,37 @@ class Scaling:
         return cls(float(low - _LOW * gain), float(gain))
 
     def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
-        """Return a scaled float32 copy."""
+        """Return a scaled float32 copy of any shape."""
         scaled: NDArray[np.float32] = (
             (array.astype(np.float64) - self.offset) / self.gain
         ).astype(np.float32)
         return scaled
+
+    def beyond(self, array: NDArray[Any]) -> NDArray[np.float64]:
+        """Return by how much structure lies beyond the network's range.
+
+        Parameters
+        ----------
+        array : ndarray
+            Shape (..., Y, X), in the input's units.
+
+        Returns
+        -------
+        ndarray
+            Positive above the range and negative below it, in the input's units. 0
+            within it, and in pixels that stick out alone.
+        """
+        scaled = (array.astype(np.float64) - self.offset) / self.gain
+        excess: NDArray[np.float64] = scaled - np.clip(scaled, 0, 1)
+        window = (1,) * (array.ndim - 2) + (3, 3)
+        structure = np.zeros(array.shape, bool)
+        for outside in (excess > 0, excess < 0):
+            if outside.any():
+                count = ndimage.convolve(
+                    outside.astype(np.uint8), np.ones(window, np.uint8), mode="reflect"
+                )
+                structure |= outside & (count >= _N_STRUCTURE)
+        return np.where(structure, excess, 0) * self.gain
 
     def invert(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
         """Return values in the input's units, float64."""
@@ -74,6 +107,41 @@ class Scaling:
             scaled.astype(np.float64) * self.gain + self.offset
         )
         return values
+
+
+def seen(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return scaled values as far as the network is to see them."""
+    limited: NDArray[np.float32] = np.clip(scaled, _LOWEST_SEEN, _HIGHEST_SEEN)
+    return limited
+
+
+def without_hot_pixels(plane: NDArray[Any]) -> NDArray[Any]:
+    """Limit values that stick out from their surroundings alone.
+
+    Parameters
+    ----------
+    plane : ndarray
+        Shape (..., Y, X), real and finite.
+
+    Returns
+    -------
+    ndarray
+        float64, each value at most twice as far from its eight neighbours as these are
+        from each other: neither noise nor a point that is in focus reaches there.
+    """
+    edges = [(0, 0)] * (plane.ndim - 2) + [(1, 1)] * 2
+    padded = np.pad(plane.astype(np.float64), edges, mode="reflect")
+    windows = sliding_window_view(padded, (3, 3), axis=(-2, -1))
+    neighbours = [
+        windows[..., row, column]
+        for row in range(3)
+        for column in range(3)
+        if (row, column) != (1, 1)
+    ]
+    lowest, highest = reduce(np.minimum, neighbours), reduce(np.maximum, neighbours)
+    reach = 2 * (highest - lowest)
+    limited: NDArray[Any] = np.clip(plane, lowest - reach, highest + reach)
+    return limited
 
 
 def to_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

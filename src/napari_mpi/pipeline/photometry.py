@@ -17,7 +17,7 @@ from napari_mpi.analysis.noise import (
     without_outliers,
 )
 from napari_mpi.analysis.uncertainty import standard_error
-from napari_mpi.arrays.intensity import Scaling
+from napari_mpi.arrays.intensity import Scaling, seen, without_hot_pixels
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.wiener import wiener_filter
@@ -43,7 +43,7 @@ class Photometry:
     keep_mean : bool
         Whether local means are to be those of the input.
     noise : NoiseEstimate or None
-        The noise of the pixels, where it is known.
+        The noise of the pixels; None in an image that is constant.
     own_pixel : bool
         Whether each pixel's own noisy value is to count in its result.
     wiener : bool
@@ -61,16 +61,12 @@ class Photometry:
         """Return what the plan asks for."""
         config = plan.config
         return cls(
-            plan.scaling,
-            config.keep_mean,
-            plan.noise,
-            own_pixel=config.own_pixel and plan.noise is not None,
-            wiener=config.wiener and plan.noise is not None,
+            plan.scaling, config.keep_mean, plan.noise, config.own_pixel, config.wiener
         )
 
     def to_network(self, noisy: NDArray[Any]) -> Tensor:
         """Return a plane (C, Y, X) as the network takes it."""
-        return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(noisy)))
+        return torch.from_numpy(seen(self.scaling.apply(noisy)))
 
     def to_input(
         self, filling: Fill | Passes, noisy: NDArray[Any], uncertainty: bool
@@ -95,41 +91,64 @@ class Photometry:
         """
         estimate = filling.estimate
         values = self.scaling.invert(estimate.cpu().numpy())
+        if self.noise is None:
+            return values, np.zeros_like(values) if uncertainty else None
+        # Structure brighter than the network can tell stays what it was.
+        beyond = self.scaling.beyond(noisy)
+        values += beyond
+        spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
+        spread = np.where(beyond != 0, self.noise.variance(values), spread)
         if self.keep_mean:
-            values += ndimage.gaussian_filter(
-                noisy - values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
-            )
+            values += self._mean_lost(noisy, values, spread, self.noise)
         errors = None
-        uses_noisy = self.own_pixel or self.wiener
-        if uses_noisy or uncertainty:
-            spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
         if uncertainty:
             own_noise = self.noise if self.own_pixel else None
             errors = standard_error(spread, values, own_noise)
-        if uses_noisy:
-            values = self._with_noisy(noisy, values, spread, estimate.device)
+        if self.own_pixel or self.wiener:
+            device = estimate.device
+            values = self._with_noisy(noisy, values, spread, self.noise, device)
+            if self.keep_mean:  # filters of few photons lean towards either side
+                values += self._mean_lost(noisy, values, spread, self.noise)
         return values, errors
+
+    def _mean_lost(
+        self,
+        noisy: NDArray[Any],
+        values: NDArray[Any],
+        spread: NDArray[Any],
+        noise: NoiseEstimate,
+    ) -> NDArray[Any]:
+        # The light of a hot pixel belongs to no place around it.
+        outlying = noisy != without_outliers(noisy, values, spread, noise)
+        meant = np.where(outlying, without_hot_pixels(noisy), noisy)
+        lost: NDArray[Any] = ndimage.gaussian_filter(
+            meant - values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
+        )
+        return lost
+
+    def _scaled(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(values)))
 
     def _with_noisy(
         self,
         noisy: NDArray[Any],
         blind: NDArray[Any],
         spread: NDArray[Any],
+        noise: NoiseEstimate,
         device: torch.device,
     ) -> NDArray[Any]:
         """Let the noisy image correct an estimate that is blind to its own pixels."""
-        assert self.noise is not None
-        noisy = without_outliers(noisy, blind, spread, self.noise)
+        noisy = without_outliers(noisy, blind, spread, noise)
         values = blind
         if self.own_pixel:
-            values = combine_with_input(noisy, blind, spread, self.noise)
+            values = combine_with_input(noisy, blind, spread, noise)
         if self.wiener:
-            variance = self.noise.variance(values) / self.scaling.gain**2
+            variance = noise.variance(values) / self.scaling.gain**2
             caution = 1.0 if self.own_pixel else _CAUTION
             filtered = wiener_filter(
-                self.to_network(noisy).to(device),
-                self.to_network(values).to(device),
-                self.to_network(blind).to(device),
+                self._scaled(noisy).to(device),
+                self._scaled(values).to(device),
+                self._scaled(blind).to(device),
                 torch.from_numpy(variance).float().to(device),
                 caution,
             )

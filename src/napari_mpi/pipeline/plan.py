@@ -19,6 +19,7 @@ from napari_mpi.config import (
     fill_config,
 )
 from napari_mpi.engine.devices import prefers_bfloat16
+from napari_mpi.pipeline.measuring import measure_noise
 from napari_mpi.pipeline.plane_store import PlaneStore, spread_evenly
 from napari_mpi.weights.loading import Weights
 
@@ -36,6 +37,11 @@ class Request:
     noise: str | None
     settings: dict[str, Any]
 
+    @property
+    def measures(self) -> bool:
+        """Whether settings are chosen by the noise that is found."""
+        return self.preset in MEASURING and self.noise is None
+
     def config(
         self, found: NoiseEstimate | None, weights: Weights, device: torch.device
     ) -> tuple[FillConfig, Choice | None]:
@@ -51,7 +57,7 @@ class Request:
     ) -> tuple[FillConfig, Choice | None]:
         if self.preset not in MEASURING:
             return fill_config(self.preset, self.noise, **self.settings), None
-        if self.noise is not None or found is None:
+        if not self.measures or found is None:
             config = fill_config(self.preset, self.noise)
             if not weights.know_noise:
                 config = for_unaware_weights(config, PRESETS[self.preset])
@@ -106,7 +112,12 @@ class Plan:
         if not store.constant:
             # Empty frames would only widen the range.
             chosen = spread_evenly(store.filled, N_NOISE_PLANES)
-            noise = estimate_noise(store.denoised(chosen))
+            planes = store.denoised(chosen)
+            if request.measures and weights.know_noise:
+                scaling = Scaling.fit(store.sample, "percentile")
+                noise = measure_noise(planes, scaling, weights, device, seed)
+            else:
+                noise = estimate_noise(planes)
         config, choice = request.config(noise, weights, device)
         scaling = Scaling.fit(store.sample, config.scaling)
         return cls(request, weights, seed, noise, config, choice, scaling)

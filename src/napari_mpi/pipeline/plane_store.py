@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi.arrays.intensity import to_dtype
+from napari_mpi.arrays.intensity import to_dtype, without_hot_pixels
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
 
@@ -74,7 +74,7 @@ class PlaneStore:
     dtype : dtype
         The pixel type, in native byte order.
     sample : ndarray
-        Some values of all planes.
+        Some values of all planes, hot pixels aside.
     filled : list of tuple of int
         Index of each plane that holds more than one value.
     constant : bool
@@ -100,14 +100,15 @@ class PlaneStore:
         for index in self._grid.indices():
             plane = self._from_source(index)
             self.image[index] = plane
-            values = self._grid.to_channels(plane).reshape(-1)
+            channels = self._grid.to_channels(plane)
             if self.dtype.kind == "f":
-                n_bad += int(np.count_nonzero(~np.isfinite(values)))
-            low, high = values.min(), values.max()
+                n_bad += int(np.count_nonzero(~np.isfinite(plane)))
+            low, high = plane.min(), plane.max()
             extremes += [low, high]
             if low != high:
                 self.filled.append(index)
-            samples.append(values[:: max(1, values.size // per_plane | 1)].copy())
+            stride = max(1, plane.size // per_plane | 1)
+            samples.append(without_hot_pixels(channels).reshape(-1)[::stride].copy())
             self.let_go()
         if n_bad:
             n_all = int(np.prod(self._grid.shape))

@@ -1,0 +1,83 @@
+"""The noise of an image, measured by means of the network where texture hides it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_mpi.analysis.noise import (
+    NoiseEstimate,
+    correlation_left,
+    estimate_noise,
+    is_shared,
+)
+from napari_mpi.arrays.intensity import Scaling, seen
+from napari_mpi.config import PRESETS
+from napari_mpi.engine.passes import Passes
+from napari_mpi.weights.loading import Weights
+
+__all__ = ["measure_noise"]
+
+# So much of a plane or two tells the correlation to a few hundredths.
+_SIZE, _N_PLANES = 256, 2
+# With few pixels in sight, the network does not predict noise that neighbours share.
+_CONFIG = replace(PRESETS["fast"], mask_ratio=0.75, n_passes=6, precision="float32")
+
+
+def measure_noise(
+    planes: NDArray[Any],
+    scaling: Scaling,
+    weights: Weights,
+    device: torch.device,
+    seed: int,
+) -> NoiseEstimate:
+    """Estimate the noise; look again where neighbouring pixels seem to share it.
+
+    Parameters
+    ----------
+    planes : ndarray
+        Shape (N, Y, X), real and finite.
+    scaling : Scaling
+        To the network's range.
+    weights : Weights
+        Of a network that was trained on images with simulated noise.
+    device : torch.device
+        Where to compute.
+    seed : int
+        Seed of the masks.
+
+    Returns
+    -------
+    NoiseEstimate
+        Of the planes. Where texture leaves no flat place, neighbouring pixels are alike
+        for another reason than noise: what the network, which has not adapted, cannot
+        predict of a few crops tells how alike their noise is.
+    """
+    noise = estimate_noise(planes)
+    if not is_shared(noise):
+        return noise
+    chosen = np.linspace(0, len(planes) - 1, min(len(planes), _N_PLANES))
+    crops = [_centre(planes[place]) for place in chosen.round().astype(int)]
+    network = weights.build()
+    residuals = []
+    for crop in crops:
+        scaled = torch.from_numpy(seen(scaling.apply(crop[None])))
+        passes = Passes(
+            scaled, network, [dict(weights.state)], _CONFIG, seed=seed, device=device
+        )
+        for _ in passes:
+            pass
+        residuals.append(scaled[0].numpy() - passes.estimate[0].cpu().numpy())
+    left = correlation_left(np.stack(residuals))
+    y, x = (min(pair) for pair in zip(noise.correlation, left, strict=True))
+    return replace(noise, correlation=(y, x))
+
+
+def _centre(plane: NDArray[Any]) -> NDArray[Any]:
+    height, width = plane.shape
+    top, left = max(0, (height - _SIZE) // 2), max(0, (width - _SIZE) // 2)
+    return plane[top : top + _SIZE, left : left + _SIZE]
