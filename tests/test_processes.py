@@ -3,6 +3,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from napari_mpi.weights.loading import load_weights
 pytest.importorskip("accelerate")
 
 TIMEOUT = 300  # seconds, for tests that hang
+LOST = "Another process of this training ended, or did not answer for"
 pytestmark = [
     pytest.mark.usefixtures("few_held_out_crops"),
     pytest.mark.skipif(
@@ -28,13 +31,14 @@ pytestmark = [
 ]
 
 
-def start(role: str, folder: Path) -> list[subprocess.Popen]:
+@contextmanager
+def started(role: str, folder: Path) -> Iterator[list[subprocess.Popen]]:
     """Start two processes without a launcher that would end one with the other."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     script = str(Path(__file__).with_name("training_process.py"))
-    return [
+    processes = [
         subprocess.Popen(
             [sys.executable, script, role, str(folder)],
             env={
@@ -51,6 +55,12 @@ def start(role: str, folder: Path) -> list[subprocess.Popen]:
         )
         for rank in range(2)
     ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def with_images(folder: Path) -> Path:
@@ -66,9 +76,9 @@ def with_images(folder: Path) -> Path:
 def trained(tmp_path_factory):
     """A folder in which two processes have trained."""
     folder = with_images(tmp_path_factory.mktemp("trained"))
-    for process in start("train", folder):
-        _, stderr = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 0, stderr
+    with started("train", folder) as processes:
+        errors = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], errors
     return folder
 
 
@@ -206,18 +216,28 @@ def test_torchrun_starts_processes_that_write_one_result(tmp_path):
 def test_a_process_that_fails_ends_the_others_which_keep_what_is_reached(
     role, tmp_path
 ):
-    first, second = start(role, with_images(tmp_path))
-    _, stderr = first.communicate(timeout=TIMEOUT)
-    assert first.returncode == 1
-    assert "Another process of this training ended, or did not answer" in stderr
-    assert "Traceback" not in stderr
-    if role == "hang":
-        second.kill()
-    _, stderr = second.communicate(timeout=TIMEOUT)
-    assert second.returncode != 0
-    if role == "out of memory":
-        assert "no memory left on this card" in stderr
+    with started(role, with_images(tmp_path)) as (first, second):
+        _, stderr = first.communicate(timeout=TIMEOUT)
+        assert first.returncode == 1
+        assert LOST in stderr
+        assert "Traceback" not in stderr
+        if role == "out of memory":
+            _, stderr = second.communicate(timeout=TIMEOUT)
+            assert second.returncode == 1
+            assert "no memory left on this card" in stderr
     assert torch.load(tmp_path / "lab.ckpt")["step"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "lab.ckpt"]
+
+
+def test_a_process_that_is_terminated_ends_after_its_step(tmp_path):
+    with started("terminated", with_images(tmp_path)) as (first, second):
+        _, stderr = first.communicate(timeout=TIMEOUT)
+        assert first.returncode == 130
+        assert "stopped. Carry on with the same command and --resume" in stderr
+        _, stderr = second.communicate(timeout=TIMEOUT)
+        assert second.returncode == 1
+        assert LOST in stderr
+    assert torch.load(tmp_path / "lab.ckpt")["step"] == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "lab.ckpt"]
 
 

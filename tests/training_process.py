@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -118,13 +120,13 @@ def flat(network) -> torch.Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
 
 
-def fail(folder: Path, failure) -> int:
-    """Train from the command line; the second process fails in its third step."""
+def fail(folder: Path, rank: int, failure: Callable[[], None]) -> int:
+    """Train from the command line; something befalls a process in its third step."""
     steps = []
 
     def spy(self, *batch):
         steps.append(batch)
-        if RANK == 1 and len(steps) == 3:
+        if rank == RANK and len(steps) == 3:
             failure()
         return backward(self, *batch)
 
@@ -142,13 +144,22 @@ def hang():
     time.sleep(600)
 
 
+def be_terminated():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+FAILURES = {
+    "out of memory": (1, run_out_of_memory),
+    "hang": (1, hang),
+    "terminated": (0, be_terminated),
+}
+
 if __name__ == "__main__":
     held_out._N_CROPS = 4
     role, folder = sys.argv[1], Path(sys.argv[2])
     if role == "train":
         train(folder)
-    elif role == "out of memory":
-        sys.exit(fail(folder, run_out_of_memory))
-    elif role == "hang":
-        processes._TIMEOUT = timedelta(seconds=3)
-        sys.exit(fail(folder, hang))
+    else:
+        if role == "hang":
+            processes._TIMEOUT = timedelta(seconds=10)
+        sys.exit(fail(folder, *FAILURES[role]))

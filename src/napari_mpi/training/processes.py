@@ -55,7 +55,7 @@ class Processes:
         if self.count == 1:
             return list(figures)
         means: list[float] = self._mean(
-            torch.tensor(figures, dtype=torch.float64, device=self.device)
+            torch.tensor(figures, dtype=torch.float64)
         ).tolist()
         return means
 
@@ -73,7 +73,8 @@ class Processes:
             if parameter.grad is not None
         ]
         # One message costs less than one for each parameter.
-        means = self._mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        own = torch.cat([gradient.flatten() for gradient in gradients]).cpu()
+        means = self._mean(own)
         sizes = [gradient.numel() for gradient in gradients]
         for gradient, mean in zip(gradients, torch.split(means, sizes), strict=True):
             gradient.copy_(mean.view_as(gradient))
@@ -146,9 +147,11 @@ def join_processes(device: str = "auto") -> Processes:
             "`pip install 'napari-mpi[multi-gpu]'`."
         ) from error
     own_device = _own_device(device, int(os.environ["LOCAL_RANK"]))
-    state = _together(
-        lambda: PartialState(cpu=own_device.type == "cpu", timeout=_TIMEOUT)
-    )
+    if own_device.type == "cuda":
+        torch.cuda.set_device(own_device)
+    # Through main memory: a step's message is 3 MB only, and a process that waits for
+    # one that is gone gets an error at once, which it does not from card to card.
+    state = _together(lambda: PartialState(cpu=True, timeout=_TIMEOUT))
     atexit.register(state.destroy_process_group)
     return Processes(own_device, state.process_index, state.num_processes)
 
