@@ -173,8 +173,9 @@ def _together(exchange: Callable[[], T]) -> T:
     try:
         return exchange()
     except RuntimeError as error:
+        cause, _, _ = str(error).partition(". ")  # what follows is advice to developers
         raise ConnectionError(
             "Another process of this training ended, or did not answer for "
-            f"{_TIMEOUT.total_seconds() / 60:g} minutes ({error}). See what it said; "
+            f"{_TIMEOUT.total_seconds() / 60:g} minutes ({cause}). See what it said; "
             "if there is a checkpoint, --resume carries on from it."
         ) from error
