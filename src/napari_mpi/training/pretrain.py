@@ -79,6 +79,8 @@ def pretrain(
     those they started from, or with the bundled ones; ``card["held_out"]`` tells
     whether they are better.
 
+    Processes that ``torchrun`` started train together, if all of them call this.
+
     Parameters
     ----------
     folders : path or sequence of path
@@ -109,6 +111,8 @@ def pretrain(
         If a folder has no readable image, or images are smaller than the crop.
     WeightsError
         If `init` or `resume` cannot be used.
+    ConnectionError
+        If another process of the training is lost.
     """
     training = iter_pretrain(
         folders,
