@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 
 @pytest.fixture
@@ -27,6 +28,29 @@ def noisy(rng) -> np.ndarray:
 def stack(rng) -> np.ndarray:
     """Five planes of uint16, none of them empty."""
     return rng.integers(1, 60000, (5, 40, 48), dtype=np.uint16)
+
+
+@pytest.fixture
+def clean_images(tmp_path, rng) -> Path:
+    """A folder to train on: a 16-bit image and an 8-bit stack."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", rng.integers(0, 4000, (70, 80), np.uint16))
+    tifffile.imwrite(folder / "b.tif", rng.integers(0, 255, (2, 64, 64), np.uint8))
+    return folder
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    """Where trained weights shall be written; nothing else is in the folder."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "lab.safetensors"
+
+
+@pytest.fixture
+def few_held_out_crops(monkeypatch) -> None:
+    """Spare the tests the time that many crops take."""
+    monkeypatch.setattr("napari_mpi.training.held_out._N_CROPS", 4)
 
 
 @pytest.fixture(autouse=True)

@@ -228,7 +228,7 @@ def test_ctrl_c_stops_cleanly(image_file, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "napari_mpi.cli", "denoise", str(image_file),
+            sys.executable, "-m", "napari_mpi", "denoise", str(image_file),
             "-o", str(out), "--n-iter", "100000",
         ],
         stderr=subprocess.PIPE,

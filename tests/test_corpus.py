@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import tifffile
+from training_runs import write
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import FileError
+from napari_mpi.io.image_data import without_calibration
 from napari_mpi.training.corpus import Crops, load_corpus
 
 
@@ -66,3 +68,52 @@ def test_the_summary_counts_images_and_planes(folder):
         "folders": [{"images": 2, "planes": 3}],
         "synthetic_share": 0.25,
     }
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*absent"):
+        load_corpus(tmp_path / "absent", config(), 1)
+
+
+def test_no_folder_at_all_is_refused():
+    with pytest.raises(FileError, match="at least one folder"):
+        load_corpus([], config(), 1)
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("x")
+    with pytest.raises(FileError, match="texts holds no readable image"):
+        load_corpus(folder, config(), 1)
+
+
+def test_a_small_image_is_named(clean_images):
+    write(clean_images, "small.tif", np.zeros((64, 50), np.uint8))
+    with pytest.raises(
+        FileError, match=r"1 of the images in .*images.*small\.tif: 64x50 .* 64x64"
+    ):
+        load_corpus(clean_images, config(), 1)
+
+
+def test_a_damaged_image_is_named(clean_images):
+    (clean_images / "broken.tif").write_bytes(b"not a TIFF")
+    with pytest.raises(FileError, match=r"broken\.tif"):
+        load_corpus(clean_images, config(), 1)
+
+
+def test_all_unusable_images_are_named_at_once(clean_images):
+    write(clean_images, "nan.tif", np.full((64, 64), np.nan, np.float32))
+    write(clean_images, "complex.tif", np.zeros((64, 64), np.complex64))
+    (clean_images / "empty.png").touch()
+    with pytest.raises(FileError) as error:
+        load_corpus(clean_images, config(), 1)
+    for part in ("3 of the images", "nan.tif", "complex.tif", "empty.png"):
+        assert part in str(error.value)
+
+
+def test_unfit_open_images_are_named(rng):
+    fit = without_calibration(rng.random((2, 70, 80)), "QYX", "stack")
+    small = without_calibration(rng.random((20, 70)), "YX", "thumbnail")
+    with pytest.raises(FileError, match=r"chosen images .* thumbnail: 20x70 is small"):
+        load_corpus([], config(), 1, images=[fit, small])

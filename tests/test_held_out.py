@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from training_runs import run, same, settings, write
 
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PretrainConfig
@@ -8,6 +9,7 @@ from napari_mpi.engine.network import Hourglass
 from napari_mpi.training import held_out
 from napari_mpi.training.corpus import Source
 from napari_mpi.training.held_out import Comparison, HeldOut, hold_out
+from napari_mpi.training.pretrain import iter_pretrain, pretrain
 from napari_mpi.training.synthetic import fluorescence_image
 from napari_mpi.weights.loading import load_weights
 
@@ -136,3 +138,42 @@ def test_trained_weights_denoise_the_preview(cells):
     preview = held.preview(Hourglass(1, 1), trained)
     assert preview.psnr(preview.now) > preview.psnr(preview.noisy) + 1
     assert preview.psnr(preview.now) > preview.psnr(preview.before)
+
+
+def test_the_card_says_how_the_weights_do_on_held_out_images(clean_images, output):
+    card = pretrain(clean_images, output, settings(), init="bundled", device="cpu").card
+    verdict = card["held_out"]
+    assert verdict["images"] == "1 whole image"
+    assert verdict["compared_with"] == "universal"
+    gain = verdict["end_psnr"] - verdict["start_psnr"]
+    assert verdict["gain_db"] == pytest.approx(gain, abs=2e-3)
+
+
+def test_weights_from_nothing_have_to_beat_the_bundled_ones(clean_images, output):
+    training = iter_pretrain(clean_images, output, settings(steps=1), device="cpu")
+    assert list(training)
+    assert training.comparison.start == "universal"
+    assert not training.comparison.better
+    assert training.comparison.sentence.startswith("Not better than universal: keep")
+
+
+def test_what_cannot_spare_a_part_is_not_compared(tmp_path, rng, output):
+    folder = write(tmp_path / "one", "a.tif", rng.integers(0, 9, (64, 64), np.uint8))
+    training = iter_pretrain(folder, output, settings(steps=1), device="cpu")
+    assert list(training)
+    assert training.held_out == ""
+    assert training.preview() is None
+    assert training.comparison is None
+    assert load_weights(output).card["held_out"] is None
+
+
+def test_looking_at_the_preview_does_not_change_the_training(clean_images, output):
+    run(clean_images, output, settings())
+    undisturbed = load_weights(output).state
+    training = iter_pretrain(clean_images, output, settings(), device="cpu")
+    previews = [training.preview() for _ in training]
+    assert same(load_weights(output).state, undisturbed)
+    first, last = previews[0], previews[-1]
+    assert np.array_equal(first.before, last.before)
+    assert not np.array_equal(first.now, last.now)
+    assert first.clean.shape == first.noisy.shape == first.now.shape

@@ -69,6 +69,7 @@ LAYERS = {
     "io": set(),
     "training": {"arrays", "engine", "io", "weights"},
     "batch": {"engine", "io", "pipeline", "weights"},
+    "__main__": {"cli"},
     "cli": {"batch", "engine", "io", "pipeline", "training", "weights"},
 }
 

@@ -257,7 +257,7 @@ class PretrainConfig:
     crop_size : int
         Side of the square training crops in pixels, a multiple of 32, at least 64.
     batch_size : int
-        Crops in each step.
+        Crops in each step, of each process if several train together.
     learning_rate : float, optional
         Where the cosine schedule begins; by default at 2e-3 from nothing, and at a
         tenth of that from weights, which larger steps would spoil at first.

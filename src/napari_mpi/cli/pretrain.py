@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,10 @@ def add_parser(commands: Any) -> None:
         "--resume", type=Path, metavar="FILE", help="the .ckpt of an interrupted run"
     )
     pretrain.add_argument("--crop-size", type=int, default=64)
-    pretrain.add_argument("--batch-size", type=int, default=16)
+    pretrain.add_argument(
+        "--batch-size", type=int, default=16,
+        help="crops in each step, in each process (default 16)",
+    )  # fmt: skip
     pretrain.add_argument(
         "--learning-rate", type=float, metavar="RATE",
         help="size of the first steps (default 0.002, with --init 0.0002)",
@@ -58,6 +63,7 @@ def _pretrain(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from napari_mpi.training.pretrain import iter_pretrain
+    from napari_mpi.training.processes import join_processes
 
     if args.steps is None and args.minutes is None:
         args.minutes = 60.0
@@ -72,6 +78,9 @@ def _pretrain(args: argparse.Namespace) -> int:
         rgb=args.rgb,
         seed=args.seed,
     )
+    processes = join_processes(args.device)
+    if not processes.is_main:
+        warnings.simplefilter("ignore")  # the first process gives the same ones
     steps = iter_pretrain(
         args.folders,
         args.output,
@@ -81,17 +90,28 @@ def _pretrain(args: argparse.Namespace) -> int:
         device=args.device,
     )
     checkpoint = args.output.with_suffix(".ckpt")
+    terminated: list[int] = []
+    if processes.count > 1:
+        # A launcher sends this when another process failed. The checkpoint that is
+        # written then would be lost if it took effect at once.
+        signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
     try:
-        with tqdm(total=1.0, desc="pretrain", bar_format=BAR, disable=None) as bar:
+        hidden = None if processes.is_main else True  # None is for: if no terminal
+        with tqdm(total=1.0, desc="pretrain", bar_format=BAR, disable=hidden) as bar:
             for step in steps:
                 bar.set_postfix_str(
                     f"step {step.step}, loss {step.loss:.5f}", refresh=False
                 )
                 bar.update(step.progress - bar.n)
+                if terminated:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         steps.close()
-        say(f"stopped. Carry on with the same command and --resume {checkpoint}")
+        if processes.is_main:
+            say(f"stopped. Carry on with the same command and --resume {checkpoint}")
         return EXIT_INTERRUPTED
+    if not processes.is_main:
+        return 0
     if steps.comparison is not None:
         say(steps.comparison.sentence)
     else:

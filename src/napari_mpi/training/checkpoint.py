@@ -19,9 +19,10 @@ from napari_mpi.weights.loading import Weights, WeightsError, read_tensors
 __all__ = ["Checkpoint", "settings_of"]
 
 
-# What may differ: how long to train. The rest decides what is trained, and on what.
+# What may differ: how long to train, and in how many processes. The rest decides what
+# is trained, and on what.
 _BUDGET = ("steps", "minutes")
-_FREE = (*_BUDGET, "checkpoint_every")
+_FREE = (*_BUDGET, "checkpoint_every", "processes")
 # What reading a checkpoint of another kind can end in.
 _FOREIGN: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError)
 _FOREIGN += (RuntimeError, TypeError, ValueError)
@@ -137,7 +138,10 @@ class Checkpoint:
 
 
 def settings_of(
-    config: PretrainConfig, initial: Weights | None, corpus: list[list[Source]]
+    config: PretrainConfig,
+    initial: Weights | None,
+    corpus: list[list[Source]],
+    n_processes: int,
 ) -> Settings:
     """Return all that decides what a training makes: settings, start and images."""
     images = hashlib.sha256()
@@ -147,7 +151,12 @@ def settings_of(
             images.update(repr(facts).encode())
         images.update(b"|")
     start = None if initial is None else initial.sha256 or initial.name
-    return {**asdict(config), "initial_weights": start, "images": images.hexdigest()}
+    return {
+        **asdict(config),
+        "initial_weights": start,
+        "images": images.hexdigest(),
+        "processes": n_processes,
+    }
 
 
 def _require_same(saved: Settings, new: Settings, path: Path) -> None:
@@ -166,6 +175,13 @@ def _require_same(saved: Settings, new: Settings, path: Path) -> None:
         warnings.warn(
             "The training goes on with another budget, and the learning rate follows "
             f"it: {_in_words(budget, saved, new)}.",
+            stacklevel=2,
+        )
+    if "processes" in different:
+        warnings.warn(
+            "The training goes on in another number of processes. From here on it "
+            "draws other crops, and another number of them for each step: "
+            f"{_in_words(['processes'], saved, new)}.",
             stacklevel=2,
         )
 

@@ -10,8 +10,8 @@ import csv
 import math
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from napari_mpi.config import PretrainConfig
-from napari_mpi.engine.devices import prefers_bfloat16, resolve_device
+from napari_mpi.engine.devices import prefers_bfloat16
 from napari_mpi.engine.masking import one_mask_for_gray, random_mask
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.files import ImageData
@@ -28,7 +28,9 @@ from napari_mpi.training.checkpoint import Checkpoint, settings_of
 from napari_mpi.training.corpus import Crops, Source, load_corpus
 from napari_mpi.training.gradients import Gradients
 from napari_mpi.training.held_out import Comparison, HeldOut, Preview, hold_out
-from napari_mpi.weights.loading import Weights, WeightsError, load_weights, save_weights
+from napari_mpi.training.processes import Processes, join_processes
+from napari_mpi.training.start import baseline, starting_network
+from napari_mpi.weights.loading import Weights, load_weights, save_weights
 
 __all__ = ["PretrainStep", "Training", "iter_pretrain", "pretrain"]
 
@@ -77,6 +79,8 @@ def pretrain(
     those they started from, or with the bundled ones; ``card["held_out"]`` tells
     whether they are better.
 
+    Processes that ``torchrun`` started train together, if all of them call this.
+
     Parameters
     ----------
     folders : path or sequence of path
@@ -107,6 +111,8 @@ def pretrain(
         If a folder has no readable image, or images are smaller than the crop.
     WeightsError
         If `init` or `resume` cannot be used.
+    ConnectionError
+        If another process of the training is lost.
     """
     training = iter_pretrain(
         folders,
@@ -146,11 +152,11 @@ def iter_pretrain(
         raise ValueError(f"The output {output} has to end in .safetensors.")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"The folder {output.parent} does not exist.")
-    torch_device = resolve_device(device)
+    processes = join_processes(device)
     initial = None if init is None else load_weights(init)
-    network = _start(initial, config).to(torch_device)
+    network = starting_network(initial, config).to(processes.device)
     corpus = load_corpus(folders, config, network.image_channels, images)
-    training = Training(network, corpus, output, config, initial)
+    training = Training(network, corpus, output, config, initial, processes)
     if resume is not None:
         training.resume(Path(resume))
     return training
@@ -178,13 +184,17 @@ class Training(Iterator[PretrainStep]):
         output: Path,
         config: PretrainConfig,
         initial: Weights | None,
+        processes: Processes,
     ) -> None:
         self._network, self._output, self._config = network, output, config
-        self._initial = initial
-        self._device = next(network.parameters()).device
+        self._initial, self._processes = initial, processes
+        self._device = processes.device
         training, held, self.held_out = hold_out(corpus, config)
-        self._crops = Crops(training, config, network.image_channels)
-        self.start, before = _baseline(initial, config)
+        self._seed = processes.seed(config.seed)
+        self._crops = Crops(
+            training, replace(config, seed=self._seed), network.image_channels
+        )
+        self.start, before = baseline(initial, config)
         self._before = before.to(self._device)
         self._held = HeldOut(held, self.held_out, config, network) if held else None
         self.comparison: Comparison | None = None
@@ -195,9 +205,8 @@ class Training(Iterator[PretrainStep]):
         self._optimizer = torch.optim.Adam(
             network.parameters(), lr=self._learning_rate, betas=(0.9, 0.9)
         )
-        self._state = Checkpoint(
-            network, self._optimizer, config, settings_of(config, initial, corpus)
-        )
+        self._settings = settings_of(config, initial, corpus, processes.count)
+        self._state = Checkpoint(network, self._optimizer, config, self._settings)
         self._checkpoint = output.with_suffix(".ckpt")
         self._saved_at = 0
         self._stopped = self._resumed = False
@@ -225,7 +234,7 @@ class Training(Iterator[PretrainStep]):
         """End at once and leave nothing, save a checkpoint it was resumed from."""
         self._saved_at = self._state.step
         self._steps.close()
-        if not self._resumed:
+        if not self._resumed and self._processes.is_main:
             self._checkpoint.unlink(missing_ok=True)
 
     def preview(self) -> Preview | None:
@@ -235,11 +244,13 @@ class Training(Iterator[PretrainStep]):
         return self._held.preview(self._before, self._network)
 
     def _train(self) -> Generator[PretrainStep, None, None]:
-        state, config = self._state, self._config
+        state, config, processes = self._state, self._config, self._processes
+        processes.require_same({**self._settings, "step": state.step})
         generator = torch.Generator(self._device)
         gradients = Gradients(self._network, prefers_bfloat16(self._device))
         try:
             while (progress := state.progress()) < 1:
+                self._stopped = processes.any(self._stopped)
                 if self._stopped and state.step > 0:
                     break
                 started = time.monotonic()
@@ -249,8 +260,11 @@ class Training(Iterator[PretrainStep]):
                 self._optimizer.param_groups[0]["lr"] = learning_rate
                 noisy, target, mask = self._draw(generator)
                 loss = gradients.backward(noisy, target, mask)
+                processes.average_gradients(self._network)
                 self._optimizer.step()
-                state.took(loss, time.monotonic() - started)
+                # One clock for all, or one process would end before another.
+                loss, seconds = processes.mean(loss, time.monotonic() - started)
+                state.took(loss, seconds)
                 if state.step - self._saved_at >= config.checkpoint_every:
                     self._save()
                 yield PretrainStep(
@@ -260,7 +274,9 @@ class Training(Iterator[PretrainStep]):
             gradients.close()
             if state.step > self._saved_at:
                 self._save()
-        self._write()
+        if processes.is_main:
+            self._write()
+        processes.wait()
 
     def _draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         step, n_masks = self._state.step, self._network.mask_channels
@@ -270,7 +286,7 @@ class Training(Iterator[PretrainStep]):
             for batch in images
         )  # (B, C, H, W)
         # Seeding by step makes a resumed run draw what the whole run would have.
-        generator.manual_seed(self._config.seed * 1_000_003 + step)
+        generator.manual_seed(self._seed * 1_000_003 + step)
         mask = random_mask(
             (len(target), n_masks, *target.shape[-2:]),
             torch.from_numpy(ratios).to(self._device),
@@ -279,7 +295,8 @@ class Training(Iterator[PretrainStep]):
         return noisy, target, one_mask_for_gray(mask, target)
 
     def _save(self) -> None:
-        self._state.save(self._checkpoint)
+        if self._processes.is_main:
+            self._state.save(self._checkpoint)
         self._saved_at = self._state.step
 
     def _write(self) -> None:
@@ -292,6 +309,8 @@ class Training(Iterator[PretrainStep]):
             "steps": state.step,
             "minutes": round(state.seconds / 60, 1),
             "seed": self._config.seed,
+            "processes": self._processes.count,
+            "effective_batch_size": self._processes.count * self._config.batch_size,
             "final_loss": round(float(np.mean(state.losses[-200:])), 6),
             "initial_weights": None if self._initial is None else self._initial.name,
             "stopped_early": self._stopped,
@@ -300,43 +319,6 @@ class Training(Iterator[PretrainStep]):
         }
         save_weights(self._output, self._network, card)
         _write_curve(self._output, state.losses)
-
-
-def _start(initial: Weights | None, config: PretrainConfig) -> Hourglass:
-    # The initialisation draws from torch's global generator; leave that as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = Hourglass(3, 3) if config.rgb else Hourglass(1, 1)
-    if initial is None:
-        return network
-    if not config.rgb or initial.image_channels == 3:
-        return initial.build()
-    if initial.image_channels != 1:
-        raise WeightsError(
-            f"{initial.name} is for images of {initial.image_channels} channels: start "
-            "an RGB network from gray or from RGB weights."
-        )
-    network.load_state_dict(_for_rgb(initial.state))
-    return network
-
-
-def _baseline(initial: Weights | None, config: PretrainConfig) -> tuple[str, Hourglass]:
-    """Return what a training has to beat, by name and as a network."""
-    with torch.random.fork_rng(devices=[]):
-        # Weights from nothing have to beat what everyone has already.
-        baseline = initial or load_weights("bundled")
-        return baseline.name, _start(baseline, config)
-
-
-def _for_rgb(gray: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Widen gray weights: all three channels do at first what the one did."""
-    state = dict(gray)
-    for key in ("levels.skip.conv.weight", "levels.down.0.conv.weight"):
-        image, mask = gray[key].chunk(2, dim=1)  # (64, 1, k, k) each
-        state[key] = torch.cat([image / 3] * 3 + [mask / 3] * 3, dim=1)
-    for key in ("head.weight", "head.bias"):
-        state[key] = torch.cat([gray[key]] * 3)
-    return state
 
 
 def _cosine(start: float, end: float, progress: float) -> float:

@@ -1,4 +1,4 @@
-"""``python -m napari_mpi.cli``."""
+"""``python -m napari_mpi``."""
 
 import sys
 

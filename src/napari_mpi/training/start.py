@@ -1,0 +1,65 @@
+"""What a training starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from napari_mpi.config import PretrainConfig
+from napari_mpi.engine.network import Hourglass
+from napari_mpi.weights.loading import Weights, WeightsError, load_weights
+
+__all__ = ["baseline", "starting_network"]
+
+
+def starting_network(initial: Weights | None, config: PretrainConfig) -> Hourglass:
+    """Return the network that a training begins with.
+
+    Parameters
+    ----------
+    initial : Weights, optional
+        What it knows; without it, nothing.
+    config : PretrainConfig
+        The seed of a start from nothing, and whether it is for RGB images.
+
+    Raises
+    ------
+    WeightsError
+        If the weights are for another number of channels.
+    """
+    # The initialisation draws from torch's global generator; leave that as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = Hourglass(3, 3) if config.rgb else Hourglass(1, 1)
+    if initial is None:
+        return network
+    if not config.rgb or initial.image_channels == 3:
+        return initial.build()
+    if initial.image_channels != 1:
+        raise WeightsError(
+            f"{initial.name} is for images of {initial.image_channels} channels: start "
+            "an RGB network from gray or from RGB weights."
+        )
+    network.load_state_dict(_for_rgb(initial.state))
+    return network
+
+
+def baseline(initial: Weights | None, config: PretrainConfig) -> tuple[str, Hourglass]:
+    """Return what a training has to beat, by name and as a network."""
+    with torch.random.fork_rng(devices=[]):
+        # Weights from nothing have to beat what everyone has already.
+        weights = initial or load_weights("bundled")
+        return weights.name, starting_network(weights, config)
+
+
+def _for_rgb(gray: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Widen gray weights: all three channels do at first what the one did."""
+    state = dict(gray)
+    for key in ("levels.skip.conv.weight", "levels.down.0.conv.weight"):
+        image, mask = gray[key].chunk(2, dim=1)  # (64, 1, k, k) each
+        state[key] = torch.cat([image / 3] * 3 + [mask / 3] * 3, dim=1)
+    for key in ("head.weight", "head.bias"):
+        state[key] = torch.cat([gray[key]] * 3)
+    return state
