@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from napari_mpi import FillConfig, denoise
@@ -39,6 +40,9 @@ def test_records_of_all_kinds_of_runs_are_valid(noisy):
         {"own_pixel": False, **few},
     ):
         assert valid_record(denoise(noisy, **options).report)
+    report = denoise(np.stack([noisy] * 2), channel_axis=0, **few).report
+    assert valid_record(report | {"planes": "0:2, 3:4"})
+    assert valid_record(report | {"channels": [report]}) is None
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,11 @@ def test_records_of_all_kinds_of_runs_are_valid(noisy):
         {"rgb": "no"},
         {"weights": None},
         {"weights_source": 3},
+        {"planes": "0:1]; __import__('os').system('ls') #"},
+        {"planes": ["0:1"]},
+        {"channel_axis": "0"},
+        {"channels": 2},
+        {"channels": [{"preset": "__import__('os')"}]},
     ],
 )
 def test_a_record_from_which_nothing_can_be_repeated_is_none(report, change):

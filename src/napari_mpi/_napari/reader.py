@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_mpi._napari.layer_state import from_file
 from napari_mpi.io.files import ImageData, can_read, read_image, read_stack
 from napari_mpi.io.image_data import UNIT_NAMES
 from napari_mpi.io.record import split_record
+from napari_mpi.pipeline.channel_record import channel_record
 
 __all__ = ["get_reader"]
 
@@ -51,9 +53,6 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     channel = -1 if image.rgb else image.axes.find("C")
     kept = [axis for axis in range(n_dims) if axis != channel]
     description, record = split_record(image.description)
-    metadata: dict[str, Any] = {"axes": image.axes, "description": description}
-    if record is not None:
-        metadata["napari_mpi"] = record
     layer: dict[str, Any] = {
         "scale": [image.scale[axis] for axis in kept],
         "units": [
@@ -61,27 +60,27 @@ def _to_layers(image: ImageData) -> list[LayerData]:
             for axis in kept
         ],
         "axis_labels": [image.axes[axis].lower() for axis in kept],
-        "metadata": metadata,
         "name": image.name,
         "rgb": image.rgb,
+        **from_file(image, None if channel < 0 else channel),
     }
+    told = {"axes": image.axes, "description": description, **layer.pop("metadata")}
     if channel < 0:
-        return [(image.data, layer, "image")]
+        return [(image.data, layer | {"metadata": _metadata(told, record)}, "image")]
     channels = np.moveaxis(image.data, channel, 0)
-    if len(channels) == 1:
-        return [(channels[0], layer, "image")]
     names = image.channel_names or [f"channel {n + 1}" for n in range(len(channels))]
     colormaps = cycle(_TWO_COLORMAPS if len(channels) == 2 else _COLORMAPS)
-    return [
-        (
-            data,
-            layer
-            | {
-                "name": f"{image.name} {name}",
-                "colormap": colormap,
-                "blending": "additive",
-            },
-            "image",
-        )
-        for data, name, colormap in zip(channels, names, colormaps, strict=False)
-    ]
+    layers: list[LayerData] = []
+    for number, data in enumerate(channels):
+        own = record and channel_record(record, number)
+        one = layer | {"metadata": _metadata(told, own)}
+        if len(channels) > 1:
+            one["name"] = f"{image.name} {names[number]}"
+            look = {"colormap": next(colormaps), "blending": "additive"}
+            one = look | one
+        layers.append((data, one, "image"))
+    return layers
+
+
+def _metadata(told: dict[str, Any], record: dict[str, Any] | None) -> dict[str, Any]:
+    return told | ({} if record is None else {"napari_mpi": record})

@@ -1,20 +1,22 @@
-"""The npe2 writer: an image layer becomes a file with scale, units, axes and record."""
+"""The npe2 writer: an image layer becomes a file that opens as the same layer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from napari_mpi._napari.layer_state import to_file
 from napari_mpi.io.files import ImageData, write_image
-from napari_mpi.io.image_data import UNIT_NAMES
+from napari_mpi.io.image_data import LENGTH_NAMES, UNIT_NAMES
 from napari_mpi.io.record import join_record
 
 __all__ = ["write_layer"]
 
 _SYMBOLS = {name: symbol for symbol, name in UNIT_NAMES.items()}
 _NAMES = {"time": "T", "channel": "C", "depth": "Z"}
-# Not C: a reader would take it for channels.
+# Not C: a reader would take it for channels. What is measured in metres is no time.
 _FREE = "TZIJKLMNQ"
+_FREE_LENGTH = "ZTIJKLMNQ"
 
 
 def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
@@ -27,7 +29,7 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
     data : array_like
         The layer's pixels; of several resolutions the first is saved.
     options : dict
-        The layer's name, scale, units, axis labels and metadata.
+        The layer's name, place, look and metadata.
 
     Returns
     -------
@@ -45,10 +47,11 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
         data = data[0]
     rgb = bool(options.get("rgb"))
     n_dims = data.ndim - rgb
-    letters = _letters(options.get("axis_labels") or [""] * n_dims)
+    units = [str(unit) for unit in options.get("units") or ["pixel"] * n_dims]
+    letters = _letters(options.get("axis_labels") or [""] * n_dims, units)
     order = [letters.index(letter) for letter in _yx_last(letters)]
     scale = [abs(float(step)) for step in options.get("scale", [1.0] * n_dims)]
-    units = [str(unit) for unit in options.get("units") or ["pixel"] * n_dims]
+    translate, state = to_file(options, order)
     metadata = options.get("metadata") or {}
     image = ImageData(
         data.transpose([*order, n_dims] if rgb else order),
@@ -57,22 +60,26 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
         (*(_SYMBOLS.get(units[axis], "pixel") for axis in order), *["pixel"] * rgb),
         str(options.get("name", "image")),
         join_record(str(metadata.get("description", "")), metadata.get("napari_mpi")),
+        translate=(*translate, *[0.0] * rgb),
+        layer=state,
     )
     write_image(path, image)
     return [path]
 
 
-def _letters(labels: Sequence[str]) -> str:
-    """Return a letter for each axis, as its label says or else as its place does."""
+def _letters(labels: Sequence[str], units: Sequence[str]) -> str:
+    """Return a letter for each axis, as its label says or else its unit and place."""
     named = [_NAMES.get(label.lower(), label.upper()) for label in labels]
     # Labels of other words or none are napari's own, and Y and X come last.
     known = [letter if letter in tuple("TZCYX") else "" for letter in named]
     if known.count("Y") != 1 or known.count("X") != 1:
         known = [*(letter.strip("YX") for letter in known[:-2]), "Y", "X"]
-    free = (letter for letter in _FREE if letter not in known)
     letters = ""
-    for letter in known:
-        letters += letter if letter and letter not in letters else next(free)
+    for letter, unit in zip(known, units, strict=True):
+        if not letter or letter in letters:
+            free = _FREE_LENGTH if unit in LENGTH_NAMES.values() else _FREE
+            letter = next(one for one in free if one not in {*known, *letters})
+        letters += letter
     return letters
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mpi.io.files import ImageData, stem_of, write_image
+from napari_mpi.io.placement import PLACE
 from napari_mpi.io.record import join_record, split_record
 from napari_mpi.pipeline.api import Denoised
 
@@ -80,6 +81,8 @@ def write_result(
     text, _ = split_record(image.description)
     record = result.report if report is None else report
     described = replace(image, description=join_record(text, record))
+    # A viewer shows them in its own way, in the input's place.
+    place = {key: image.layer[key] for key in PLACE if key in image.layer}
     extras = {"noise": (result.noise_map, "noise map")} if with_noise_map else {}
     if result.uncertainty is not None:
         extras["uncertainty"] = (result.uncertainty, "uncertainty")
@@ -87,10 +90,22 @@ def write_result(
     for what, (data, called) in extras.items():
         files.append(extra_path(target, what))
         write_image(
-            files[-1], replace(described, data=data, name=f"{image.name} {called}")
+            files[-1],
+            replace(
+                described,
+                data=data,
+                name=f"{image.name} {called}",
+                layer={**place, "role": called},
+            ),
         )
     files.append(target)
     write_image(
-        target, replace(described, data=result.image, name=f"{image.name} denoised")
+        target,
+        replace(
+            described,
+            data=result.image,
+            name=f"{image.name} denoised",
+            layer={**image.layer, "role": "denoised"},
+        ),
     )
     return files

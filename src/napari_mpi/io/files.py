@@ -168,6 +168,7 @@ def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
         (1.0, *first.scale),
         ("pixel", *first.units),
         name,
+        translate=(0.0, *first.translate) if first.translate else (),
     )
 
 

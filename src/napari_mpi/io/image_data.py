@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ class ImageData:
         Free text that travels in the file.
     channel_names : tuple of str
         A name for each channel, or none at all.
+    translate : tuple of float
+        Place of the first pixel along each axis, in the units of the scale; empty
+        where unknown.
+    layer : mapping
+        What else a viewer needs to place and to show it, ready for JSON.
     """
 
     data: Any
@@ -86,6 +92,8 @@ class ImageData:
     name: str = "image"
     description: str = ""
     channel_names: tuple[str, ...] = ()
+    translate: tuple[float, ...] = ()
+    layer: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_dims = self.data.ndim
@@ -96,6 +104,13 @@ class ImageData:
             )
         if not all(0 < step < np.inf for step in self.scale):
             raise ValueError(f"Expected positive steps as scale, got {self.scale}.")
+        if self.translate and not (
+            len(self.translate) == n_dims and np.isfinite(self.translate).all()
+        ):
+            raise ValueError(
+                f"Expected a finite place along each of {n_dims} dimensions, got "
+                f"{self.translate}."
+            )
 
     @property
     def channel_axis(self) -> int | None:

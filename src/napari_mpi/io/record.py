@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -14,6 +15,8 @@ from napari_mpi.config import NOISE_KINDS, PRESETS, FillConfig
 __all__ = ["join_record", "split_record", "valid_record"]
 
 _KEY = "napari_mpi"
+# An index like "0:2, 5:6", or nothing.
+_PLANES = r"([0-9]+:[0-9]+(, [0-9]+:[0-9]+)*)?"
 _SETTINGS = {field.name for field in fields(FillConfig)}
 
 
@@ -84,8 +87,18 @@ def valid_record(record: Any) -> dict[str, Any] | None:
         and isinstance(record.get("device"), str)
         and type(record.get("seed")) is int
         and isinstance(record.get("rgb"), bool)
+        and type(record.get("channel_axis") or 0) is int
+        and re.fullmatch(_PLANES, str(record.get("planes") or "")) is not None
+        and _are_records(record.get("channels") or [])
     )
     return record if valid else None
+
+
+def _are_records(found: Any) -> bool:
+    # Those of channels have none in them, so a file cannot nest them without end.
+    return isinstance(found, list) and all(
+        valid_record(one) is not None and "channels" not in one for one in found
+    )
 
 
 def _are_settings(found: Any) -> bool:

@@ -18,6 +18,7 @@ from napari_mpi.io.image_data import (
     ImageData,
     stem_of,
 )
+from napari_mpi.io.placement import join_placement, take_placement
 from napari_mpi.io.tiff_checks import (
     check_directories,
     check_pixels,
@@ -90,7 +91,7 @@ def read_tiff(path: Path) -> ImageData:
         )
         data, axes = _spatial_last(data, series.axes, colour=colour)
         step, unit, description = _tiff_calibration(tif, path)
-    return ImageData(
+    image = ImageData(
         data,
         axes,
         tuple(step.get(axis, 1.0) for axis in axes),
@@ -98,6 +99,7 @@ def read_tiff(path: Path) -> ImageData:
         stem_of(path),
         description,
     )
+    return take_placement(image)
 
 
 def _spatial_last(
@@ -200,9 +202,12 @@ def write_ome(path: Path, image: ImageData) -> None:
     """Write an OME-TIFF file."""
     axes = _known_axes(image)
     metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
-    if image.description:
-        metadata["Description"] = _storable(image.description)
+    description = join_placement(image, axes)
+    if description:
+        metadata["Description"] = _storable(description)
         metadata["UUID"] = _uuid_of(image)
+    if any(image.translate):
+        metadata["Plane"] = _positions(image, axes)
     for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
         name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
         if unit in (_OME_TIMES if axis == "T" else _OME_LENGTHS) and axis in "TZYX":
@@ -214,6 +219,26 @@ def write_ome(path: Path, image: ImageData) -> None:
         photometric="rgb" if image.rgb else "minisblack",
         metadata=metadata,
     )
+
+
+def _positions(image: ImageData, axes: str) -> dict[str, list[Any]]:
+    """Return where the first pixel of each plane lies, in the order of the planes."""
+    found: dict[str, list[Any]] = {}
+    leading = image.data.shape[: axes.index("Y")]
+    for axis in "XYZ":
+        place = axes.find(axis)
+        if place < 0:
+            continue
+        unit = image.units[place] if image.units[place] in _OME_LENGTHS else "pixel"
+        start, step = image.translate[place], image.scale[place]
+        found[f"Position{axis}"] = [
+            start + (step * index[place] if axis == "Z" else 0.0)
+            for index in np.ndindex(leading)
+        ]
+        found[f"Position{axis}Unit"] = ["in" if unit == "inch" else unit] * len(
+            found[f"Position{axis}"]
+        )
+    return found
 
 
 def _uuid_of(image: ImageData) -> str:
@@ -264,8 +289,8 @@ def write_imagej(path: Path, image: ImageData) -> None:
         metadata["spacing"] = step["Z"]
     if "T" in unit:
         metadata |= {"finterval": step["T"], "tunit": unit["T"]}
-    if image.description:
-        metadata["Info"] = _storable(image.description)
+    if description := join_placement(image, axes):
+        metadata["Info"] = _storable(description)
     order = [axis for axis in "TZCYXS" if axis in axes]
     data = image.data.transpose([axes.index(axis) for axis in order])
     _save(
@@ -293,7 +318,7 @@ def write_plain(path: Path, image: ImageData) -> None:
             "axes": image.axes,
             "scale": image.scale,
             "units": image.units,
-            "description": image.description,
+            "description": join_placement(image, image.axes),
         },
     )
 

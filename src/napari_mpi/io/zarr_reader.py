@@ -79,7 +79,9 @@ def read_zarr(path: Path) -> ImageData:
             f"the shape {array.shape}. Write it again with another program."
         )
     check_header(path, array)
-    step = dict(zip(letters, _scale(image), strict=True))
+    scale, translate = _placement(image)
+    step = dict(zip(letters, scale, strict=True))
+    start = dict(zip(letters, translate, strict=True))
     unit = dict(zip(letters, map(_unit, image.axes), strict=True))
     axes = _own_order(own, letters, array.shape)
     order = [letters.index("C" if axis == "S" else axis) for axis in axes]
@@ -95,6 +97,8 @@ def read_zarr(path: Path) -> ImageData:
         stem_of(path),
         join_record(str(own.get("description", "")), valid_record(own.get("record"))),
         _channel_names(attributes.get("omero"), channels),
+        tuple(start.get(axis, 0.0) for axis in axes) if any(translate) else (),
+        layer if isinstance(layer := own.get("layer"), dict) else {},
     )
 
 
@@ -213,15 +217,21 @@ def _own_order(own: dict[str, Any], letters: str, shape: tuple[int, ...]) -> str
     return "".join(letter for letter in letters if letter not in "YX") + "YX"
 
 
-def _scale(image: Any) -> list[float]:
-    step = np.ones(len(image.axes))
+def _placement(image: Any) -> tuple[list[float], list[float]]:
+    """Return the step along each axis, and where the first pixel lies."""
+    step, start = np.ones(len(image.axes)), np.zeros(len(image.axes))
     for transform in (
         *image.datasets[0].coordinateTransformations,
         *(image.coordinateTransformations or ()),
     ):
         if transform.type == "scale":
-            step = step * transform.scale
-    return [float(one) if 0 < one < np.inf else 1.0 for one in step]
+            step, start = step * transform.scale, start * transform.scale
+        elif transform.type == "translation":
+            start = start + transform.translation
+    return (
+        [float(one) if 0 < one < np.inf else 1.0 for one in step],
+        [float(one) if np.isfinite(one) else 0.0 for one in start],
+    )
 
 
 def _unit(axis: Any) -> str:

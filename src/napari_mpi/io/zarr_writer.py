@@ -92,6 +92,7 @@ def write_zarr(path: Path, image: ImageData) -> None:
         "axes": image.axes,
         "description": text,
         "record": record,
+        "layer": dict(image.layer),
     }
     leading = data.shape[:-2]
     # Whoever misses a piece later then knows that it was lost.
@@ -159,6 +160,7 @@ def _model(image: ImageData, axes: str, data: Any, n_levels: int) -> Any:
 
     step = dict(zip(image.axes, image.scale, strict=True))
     unit = dict(zip(image.axes, image.units, strict=True))
+    start = dict(zip(image.axes, image.translate, strict=bool(image.translate)))
     types = {"T": "time", "C": "channel", "S": "channel"}
     types |= dict.fromkeys("ZYX", "space")
     described: list[dict[str, Any]] = []
@@ -173,11 +175,12 @@ def _model(image: ImageData, axes: str, data: Any, n_levels: int) -> Any:
         factor = [2.0**level if axis in "YX" else 1.0 for axis in axes]
         scale = [step[axis] * by for axis, by in zip(axes, factor, strict=True)]
         transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if level:
-            # The first pixel's centre is that of those that it stands for.
-            shift = [
-                step[axis] * (by - 1) / 2 for axis, by in zip(axes, factor, strict=True)
-            ]
+        # The first pixel's centre is that of those that it stands for.
+        shift = [
+            start.get(axis, 0.0) + step[axis] * (by - 1) / 2
+            for axis, by in zip(axes, factor, strict=True)
+        ]
+        if level or any(shift):
             transforms.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
     multiscale = {
