@@ -291,3 +291,51 @@ def test_an_image_without_pixels_is_not_written(tmp_path, shape, name):
     with pytest.raises(FileError, match=r"has no pixels.*expected"):
         write_image(tmp_path / name, image)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tif")
+    assert not can_read(tmp_path / "a.tif")
+    with pytest.raises(FileError, match="a pipe or a device: choose another"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("ending", [".tif", ".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("name", ["Zellkörper µ", "木", "😀 [1]*", "%20#", "x" * 240])
+def test_names_of_all_kinds_are_written_and_read(tmp_path, noisy, name, ending):
+    path = tmp_path / f"{name}{ending}"
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this system has no such names")
+    path.unlink()
+    write_image(path, an_image(noisy, "YX"))
+    assert np.array_equal(read_image(path).data, noisy)
+    assert read_image(path).name == name
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("ending", [".tif", ".ome.tif", ".ome.zarr"])
+def test_a_disk_that_takes_a_part_only_is_full(tmp_path, rng, ending):
+    resource = pytest.importorskip("resource")
+    write_image(tmp_path / f"a{ending}", an_image(np.ones((20, 20), "f4"), "YX"))
+    large = an_image(rng.integers(0, 60000, (9, 300, 300), dtype=np.uint16), "ZYX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Python ignores the signal that comes with it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=rf"(No space left|too large).*a\{ending}"):
+            write_image(tmp_path / f"a{ending}", large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [one.name for one in tmp_path.iterdir()] == [f"a{ending}"]
+    assert (read_image(tmp_path / f"a{ending}").data == 1).all()
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+def test_a_folder_is_not_written_over(tmp_path, noisy, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileError, match="is a folder: choose another name"):
+        write_image(tmp_path / name, an_image(noisy, "YX"))
+    assert [one.name for one in tmp_path.rglob("*")] == [name]

@@ -132,7 +132,7 @@ def test_a_layer_comes_back_looking_as_it_did(tmp_path, rng, ending):
 @pytest.mark.parametrize("units", ["pixel", "µm", "km", "fs"])
 def test_an_axis_without_a_name_keeps_its_step_and_unit(tmp_path, rng, ending, units):
     data = rng.integers(0, 250, (3, 20, 24), dtype=np.uint8)
-    layer = Image(data, scale=(3, 0.5, 0.25), units=units)
+    layer = Image(data, scale=(3, 0.5, 0.25), units=(units,) * 3)
     (back,) = reopened(layer, tmp_path / f"a{ending}")
     assert_same_geometry(back, layer)
     if units == "µm" and ending == ".ome.tif":  # to others it is a length, too

@@ -126,3 +126,16 @@ def test_an_extended_header_of_gigabytes_takes_no_memory(tmp_path, stack):
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_columns_may_be_any_axis(tmp_path, stack):
+    # As tomograms are, whose columns, rows and sections are X, Z and Y.
+    write_mrc(tmp_path / "a.mrc", stack.transpose(1, 0, 2))
+    patch(tmp_path / "a.mrc", 64, struct.pack("<3i", 1, 3, 2))
+    assert np.array_equal(read_image(tmp_path / "a.mrc").data, stack)
+    write_mrc(tmp_path / "b.mrc", stack.transpose(1, 2, 0))
+    patch(tmp_path / "b.mrc", 64, struct.pack("<3i", 3, 1, 2))
+    assert np.array_equal(read_image(tmp_path / "b.mrc").data, stack)
+    write_mrc(tmp_path / "c.mrc", stack)
+    patch(tmp_path / "c.mrc", 64, struct.pack("<3i", 0, 0, 0))
+    assert np.array_equal(read_image(tmp_path / "c.mrc").data, stack)

@@ -173,3 +173,19 @@ def test_a_plain_tiff_holds_any_axes(tmp_path, rng):
     image = round_trip(tmp_path / "a.tif", an_image(data, "QTZCYX"))
     assert image.axes == "QTZCYX"
     assert np.array_equal(image.data, data)
+
+
+def test_a_part_whose_description_is_elsewhere_says_so(tmp_path, stack):
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:1"><BinaryOnly MetadataFile="cells.companion.ome" '
+        'UUID="urn:uuid:2"/></OME>'
+    )
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path, stack, description=xml, metadata=None, photometric="minisblack"
+    )
+    with pytest.warns(UserWarning, match=r"'cells\.companion\.ome' describes"):
+        image = read_image(path)
+    assert np.array_equal(image.data, stack)

@@ -101,3 +101,11 @@ def test_a_print_jpeg_becomes_rgb(tmp_path):
     image = read_image(tmp_path / "a.jpg")
     assert image.axes == "YXS"
     assert image.data.max() < 8
+
+
+def test_of_several_pictures_the_first_is_read_with_a_warning(tmp_path, rng):
+    frames = rng.integers(0, 255, (3, 8, 9), dtype=np.uint8)
+    iio.imwrite(tmp_path / "a.png", frames, plugin="pillow")
+    with pytest.warns(UserWarning, match="holds 3 pictures; reading the first"):
+        image = read_image(tmp_path / "a.png")
+    assert np.array_equal(image.data, frames[0])

@@ -4,7 +4,7 @@ import tifffile
 from image_files import an_image, round_trip
 
 from napari_mpi.batch.results import write_result
-from napari_mpi.io.files import ImageData, read_image, write_image
+from napari_mpi.io.files import read_image, write_image
 from napari_mpi.pipeline.api import Denoised
 
 NAMES = ["a.tif", "a.ome.tif", "a.ome.zarr"]

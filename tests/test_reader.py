@@ -222,3 +222,9 @@ def test_layers_hold_every_pixel_with_steps_above_zero(
         assert layer.data.dtype.isnative
         assert layer.rgb == ("S" in axes)
         assert all(0 < scale < np.inf for scale in layer.scale)
+
+
+def test_complex_pixels_are_refused_in_words(tmp_path, noisy):
+    tifffile.imwrite(tmp_path / "a.tif", noisy.astype(np.complex64))
+    with pytest.raises(FileError, match="complex numbers .* save their magnitude"):
+        layers_of(tmp_path / "a.tif")

@@ -331,3 +331,82 @@ def test_pixels_of_any_size_keep_it(tmp_path, step):
     image = an_image(np.ones((16, 16), np.uint8), "YX", **size)
     write_image(tmp_path / "a.tif", image)
     assert read_image(tmp_path / "a.tif").scale == pytest.approx((step, step))
+
+
+def test_small_copies_that_come_first_are_passed_over(tmp_path, stack):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tif.write(stack[0, ::4, ::4], subfiletype=1, metadata=None)
+        tif.write(stack, metadata=None, photometric="minisblack")
+    assert np.array_equal(read_image(tmp_path / "a.tif").data, stack)
+
+
+def test_a_pyramid_is_read_at_full_resolution(tmp_path, stack):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tif:
+        options = {"tile": (16, 16), "photometric": "minisblack"}
+        tif.write(stack, subifds=1, metadata={"axes": "ZYX"}, **options)
+        tif.write(stack[:, ::2, ::2], subfiletype=1, **options)
+    assert np.array_equal(read_image(tmp_path / "a.ome.tif").data, stack)
+
+
+@pytest.mark.parametrize("description", ["imagej", "ome", "shaped"])
+def test_pages_that_a_description_leaves_out_are_told_of(tmp_path, stack, description):
+    path = tmp_path / "a.tif"
+    options = {"imagej": True} if description == "imagej" else {}
+    tifffile.imwrite(
+        path, stack, ome=description == "ome", metadata={"axes": "ZYX"}, **options
+    )
+    text = tifffile.tiffcomment(path)
+    for old, new in (
+        ("images=5", "images=3"),
+        ("slices=5", "slices=3"),
+        ('SizeZ="5"', 'SizeZ="3"'),
+        ('PlaneCount="5"', 'PlaneCount="3"'),
+        ('"shape": [5,', '"shape": [3,'),
+    ):
+        text = text.replace(old, new)
+    tifffile.tiffcomment(path, text.encode())
+    with pytest.warns(UserWarning, match="has 5 pages, of which its description names"):
+        image = read_image(path)
+    assert np.array_equal(
+        image.data.reshape(-1, 40, 48), stack[: image.data.size // 1920]
+    )
+
+
+def test_colours_of_a_palette_do_not_pass_for_intensities(tmp_path, rng):
+    numbers = rng.integers(0, 256, (40, 48), dtype=np.uint8)
+    palette = rng.integers(0, 65536, (3, 256), dtype=np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, numbers, photometric="palette", colormap=palette)
+    with pytest.warns(UserWarning, match="palette of colours; reading it as RGB"):
+        image = read_image(path)
+    assert image.axes == "YXS"
+    assert np.array_equal(image.data, (palette >> 8).T.astype(np.uint8)[numbers])
+
+
+@pytest.mark.parametrize("imagej", [False, True])
+def test_intensities_that_a_palette_tints_stay_intensities(tmp_path, rng, imagej):
+    values = rng.integers(0, 256, (40, 48), dtype=np.uint8)
+    palette = np.zeros((3, 256), np.uint16)
+    palette[1] = 257 * np.arange(256)
+    options = {"imagej": True} if imagej else {"photometric": "palette"}
+    tifffile.imwrite(tmp_path / "a.tif", values, colormap=palette, **options)
+    assert np.array_equal(read_image(tmp_path / "a.tif").data, values)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd", "zlib", "packbits", "lzma"])
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 32)}, {"byteorder": ">"}])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_compressed_pixels_come_back(tmp_path, rng, compression, options, dtype):
+    data = rng.integers(0, 99, (3, 40, 48)).astype(dtype)
+    path = tmp_path / "a.tif"
+    options = {"photometric": "minisblack", "compression": compression, **options}
+    tifffile.imwrite(path, data, **options)
+    assert np.array_equal(read_image(path).data, data)
+
+
+@pytest.mark.parametrize("dtype", ["O", "<U3", "M8[s]", "V4"])
+def test_what_are_no_numbers_is_not_written(tmp_path, dtype):
+    image = an_image(np.zeros((8, 8), dtype), "YX")
+    with pytest.raises(FileError, match="TIFF cannot hold .* convert them to float32"):
+        write_image(tmp_path / "a.tif", image)
+    assert not list(tmp_path.iterdir())

@@ -192,3 +192,17 @@ def test_a_record_that_is_none_does_not_travel_back(tmp_path, noisy):
     saved(layer, tmp_path / "a.ome.tif")
     (back,) = opened(tmp_path / "a.ome.tif")
     assert "napari_mpi" not in back.metadata
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("kind", ["zarr", "torch"])
+def test_arrays_of_other_libraries_are_saved(tmp_path, rng, kind, ending):
+    data = rng.integers(0, 999, (3, 40, 48), dtype=np.int32)
+    if kind == "zarr":
+        array = pytest.importorskip("zarr").array(data)
+    else:
+        array = pytest.importorskip("torch").from_numpy(data)
+    options = {"axis_labels": ("y", "x", "z")}
+    write_layer(str(tmp_path / f"a{ending}"), array, options)
+    image = read_image(tmp_path / f"a{ending}")
+    assert np.array_equal(image.data, data.transpose(2, 0, 1))

@@ -361,3 +361,44 @@ def test_mutated_stores_end_in_an_image_or_in_our_error(store, tmp_path, rng):
         else:
             assert image.data.ndim == len(image.axes)
         shutil.rmtree(copy)
+
+
+# What is unusual
+
+
+def test_the_full_resolution_is_read_wherever_it_stands(tmp_path, stack):
+    path = write_v04(tmp_path / "a.zarr", stack, "zyx", levels=2)
+    change(path / ".zattrs", lambda one: one["multiscales"][0]["datasets"].reverse())
+    image = read_image(path)
+    assert np.array_equal(image.data, stack)
+    assert image.scale == (1.0, 1.0, 1.0)
+
+
+def test_a_series_is_read_in_its_own_order(tmp_path, stack):
+    path = tmp_path / "series.zarr"
+    zarr.open_group(path, mode="w", zarr_format=2).attrs["bioformats2raw.layout"] = 3
+    write_v04(path / "0", stack, "tyx")
+    write_v04(path / "second", stack + 1, "tyx")
+    order = zarr.open_group(path / "OME", mode="w", zarr_format=2)
+    order.attrs["series"] = ["second", "0"]
+    with pytest.warns(UserWarning, match="several images; reading the first"):
+        assert np.array_equal(read_image(path).data, stack + 1)
+    write_v04(tmp_path / "other.zarr", stack + 2, "tyx")
+    order.attrs["series"] = ["../other.zarr"]
+    assert np.array_equal(read_image(path).data, stack)
+
+
+def test_labels_in_a_store_are_left_alone(v04, stack):
+    labels = zarr.open_group(v04 / "labels", mode="w", zarr_format=2)
+    labels.attrs["labels"] = ["cells"]
+    write_v04(v04 / "labels" / "cells", (stack > 100).astype("i4"), "tyx")
+    assert np.array_equal(read_image(v04).data, stack)
+    assert np.array_equal(read_image(v04 / "labels" / "cells").data, stack > 100)
+
+
+def test_a_packed_store_is_to_be_unpacked(tmp_path, v04):
+    shutil.make_archive(str(tmp_path / "packed"), "zip", v04)
+    path = (tmp_path / "packed.zip").rename(tmp_path / "packed.zarr")
+    assert not can_read(path)
+    with pytest.raises(FileError, match="packed into one file.*Unpack it first"):
+        read_image(path)

@@ -152,12 +152,13 @@ def test_only_what_we_wrote_is_replaced(tmp_path, noisy):
         "folder.zarr": lambda one: one.mkdir(),
         "file.zarr": lambda one: one.write_text("words"),
         "other.zarr": lambda one: zarr.save_array(str(one), noisy),
+        "link.zarr": lambda one: one.symlink_to("nowhere"),
     }.items():
         make(tmp_path / name)
         with pytest.raises(FileError, match="was not written by napari-mpi"):
             write_image(tmp_path / name, an_image(noisy, "YX"))
     assert np.array_equal(zarr.load(str(tmp_path / "other.zarr")), noisy)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_mpi._napari.layer_state import from_file
-from napari_mpi.io.files import ImageData, can_read, read_image, read_stack
+from napari_mpi.io.files import FileError, ImageData, can_read, read_image, read_stack
 from napari_mpi.io.image_data import UNIT_NAMES
 from napari_mpi.io.record import split_record
 from napari_mpi.pipeline.channel_record import channel_record
@@ -49,6 +49,11 @@ def _read(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _to_layers(image: ImageData) -> list[LayerData]:
+    if image.data.dtype.kind == "c":
+        raise FileError(
+            f"{image.name} has complex numbers as pixels, which napari cannot show: "
+            "save their magnitude, or real and imaginary part."
+        )
     n_dims = image.data.ndim - image.rgb  # colour samples are no axis to napari
     channel = -1 if image.rgb else image.axes.find("C")
     kept = [axis for axis in range(n_dims) if axis != channel]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import dask.array as da
+import numpy as np
+
 from napari_mpi._napari.layer_state import to_file
 from napari_mpi.io.files import ImageData, write_image
 from napari_mpi.io.image_data import LENGTH_NAMES, UNIT_NAMES
@@ -46,7 +49,14 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
     if options.get("multiscale"):
         data = data[0]
     rgb = bool(options.get("rgb"))
-    n_dims = data.ndim - rgb
+    n_dims = len(data.shape) - rgb
+    if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):
+        # Others cannot be transposed without being read, or in ways of their own.
+        if not isinstance(data.dtype, np.dtype):  # a tensor
+            data = np.asarray(data)
+        plane = data.shape[n_dims - 2 :]
+        chunks = (*[1] * (n_dims - 2), *plane)
+        data = da.from_array(data, chunks=chunks, asarray=True)
     units = [str(unit) for unit in options.get("units") or ["pixel"] * n_dims]
     letters = _letters(options.get("axis_labels") or [""] * n_dims, units)
     order = [letters.index(letter) for letter in _yx_last(letters)]

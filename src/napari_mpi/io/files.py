@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 
 from napari_mpi.io.image_data import (
@@ -21,13 +22,14 @@ from napari_mpi.io.image_data import (
     FileError,
     ImageData,
     stem_of,
-    without_calibration,
 )
 from napari_mpi.io.mrc import HEADER_BYTES, is_mrc, read_mrc
-from napari_mpi.io.tiff import (
+from napari_mpi.io.pictures import PICTURE_MAGIC, read_picture
+from napari_mpi.io.tiff import read_tiff
+from napari_mpi.io.tiff_writer import (
     can_hold_imagej,
     can_hold_ome,
-    read_tiff,
+    can_hold_plain,
     write_imagej,
     write_ome,
     write_plain,
@@ -56,7 +58,6 @@ __all__ = [
 
 # Classic and BigTIFF, little and big endian.
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -101,6 +102,10 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
         return _read_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
+    if not path.is_file() and not path.is_dir():
+        raise FileError(
+            f"{path} is no file with an image, but a pipe or a device: choose another."
+        )
     suffix = path.suffix.lower()
     if _is_store(path):
         return _native(_guarded(read_zarr, path))
@@ -119,7 +124,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
     elif suffix in MRC_SUFFIXES:
         image = _guarded(read_mrc, path)
     else:
-        image = _guarded(_read_picture, path)
+        image = _guarded(read_picture, path)
     return image if isinstance(image.data, np.memmap) else _native(image)
 
 
@@ -186,6 +191,8 @@ def can_read(path: str | os.PathLike[str]) -> bool:
             images = list_images(path)
             return bool(images) and can_read(images[0])
         suffix = path.suffix.lower()
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
     except OSError:
@@ -194,7 +201,7 @@ def can_read(path: str | os.PathLike[str]) -> bool:
         return head.startswith(_TIFF_MAGIC)
     if suffix in MRC_SUFFIXES:
         return is_mrc(head)
-    return suffix in PICTURE_SUFFIXES and head.startswith(_PICTURE_MAGIC)
+    return suffix in PICTURE_SUFFIXES and head.startswith(PICTURE_MAGIC)
 
 
 def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
@@ -225,8 +232,9 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
-    # tifffile decides on OME by its own argument, so the partial name is free.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # tifffile decides on OME by its own argument, so the partial name is free. It must
+    # not be too long where the name is not.
+    partial = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")
     try:
         if name.endswith(ZARR_SUFFIX):
             write_zarr(partial, image)
@@ -243,6 +251,10 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
         raise PermissionError(
             f"Not allowed to write {path} ({error.strerror}): choose another folder."
         ) from error
+    except OSError as error:
+        # NumPy only counts the values that the disk took.
+        code = error.errno or errno.ENOSPC
+        raise OSError(code, os.strerror(code), str(path)) from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
@@ -274,6 +286,12 @@ def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:
         raise FileError(
             f"{path}: can write TIFF and OME-Zarr only, name it .ome.tif or .tif or "
             ".ome.zarr instead."
+        )
+    elif path.is_dir():
+        raise FileError(f"{path} is a folder: choose another name.")
+    elif ".ome." not in name and not can_hold_plain(image.data.dtype):
+        raise FileError(
+            f"TIFF cannot hold {image.data.dtype} pixels: convert them to float32."
         )
     elif ".ome." in name and not can_hold_ome(image.data.dtype):
         raise FileError(
@@ -312,30 +330,6 @@ def _read_folder(folder: Path) -> ImageData:
             f"{folder} holds no readable image (looked for {', '.join(SUFFIXES)})."
         )
     return read_stack(paths, folder.resolve().name)
-
-
-def _read_picture(path: Path) -> ImageData:
-    with path.open("rb") as file:
-        head = file.read(26)
-    if head.startswith(_PICTURE_MAGIC[0]) and head[24] == 16 and head[25] != 0:
-        raise FileError(
-            f"{path} is a PNG with 16 bits for each of several samples, of which only "
-            "8 could be read: expected gray or 8 bits. Save it as TIFF."
-        )
-    mode = iio.immeta(path, index=0, plugin="pillow")["mode"]
-    data = np.asarray(
-        # Only RGB is colour to napari; print colours are converted.
-        iio.imread(
-            path, index=0, plugin="pillow", mode="RGB" if mode == "CMYK" else None
-        )
-    )
-    if data.dtype == bool:
-        data = data.astype(np.uint8) * np.uint8(255)
-    if data.ndim == 3 and data.shape[-1] in (2, 4):
-        data = data[..., :-1]  # transparency is no measurement
-    if data.ndim == 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    return without_calibration(data, "YXS" if data.ndim == 3 else "YX", stem_of(path))
 
 
 def _natural_key(path: Path) -> list[tuple[int, int | str]]:

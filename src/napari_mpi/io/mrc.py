@@ -7,10 +7,12 @@ import math
 import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
 from mrcfile.mrcinterpreter import MrcInterpreter
+from numpy.typing import NDArray
 
 from napari_mpi.io.image_data import (
     FileError,
@@ -80,6 +82,7 @@ def read_mrc(path: Path) -> ImageData:
     if dtype == np.int8 and (deltavision or (imod and not signed)):
         dtype = np.dtype(np.uint8)
     data = np.fromfile(path, dtype, math.prod(shape), offset=start).reshape(shape)
+    data = _in_order(data, [int(header[name]) for name in ("mapc", "mapr", "maps")])
     if data.ndim == 3 and data.shape[0] == 1:
         data = data[0]
     axes = "TZYX"[-data.ndim :]
@@ -94,3 +97,13 @@ def read_mrc(path: Path) -> ImageData:
         ),
         stem_of(path),
     )
+
+
+def _in_order(data: NDArray[Any], meant: list[int]) -> NDArray[Any]:
+    """Return sections, rows and columns as Z, Y and X, which they need not be.
+
+    `meant` says which of X, Y and Z, counted from 1, columns, rows and sections are.
+    """
+    if sorted(meant) != [1, 2, 3] or data.ndim != 3:
+        return data  # many programs leave it empty
+    return data.transpose([2 - meant.index(number) for number in (3, 2, 1)])

@@ -1,10 +1,7 @@
-"""TIFF, ImageJ hyperstacks and OME-TIFF."""
+"""Read TIFF, ImageJ hyperstacks and OME-TIFF."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,28 +10,17 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_mpi.io.image_data import (
-    FileError,
-    ImageData,
-    stem_of,
-)
-from napari_mpi.io.placement import join_placement, take_placement
+from napari_mpi.io.image_data import FileError, ImageData, stem_of
+from napari_mpi.io.placement import take_placement
 from napari_mpi.io.tiff_checks import (
     check_directories,
     check_pixels,
     check_references,
     read_ome,
+    warn_of_rest,
 )
 
-__all__ = [
-    "MAX_IN_MEMORY",
-    "can_hold_imagej",
-    "can_hold_ome",
-    "read_tiff",
-    "write_imagej",
-    "write_ome",
-    "write_plain",
-]
+__all__ = ["MAX_IN_MEMORY", "read_tiff"]
 
 MAX_IN_MEMORY = 512 * 2**20
 """Larger images, in bytes, are mapped into memory instead of being read."""
@@ -59,12 +45,6 @@ _UNITS = {
     "å": "Å",
     "\u212b": "Å",  # the angstrom sign; the letter is the other code point
 }
-_OME_DTYPES = ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8")
-_OME_LENGTHS = ("pixel", "pm", "nm", "µm", "mm", "cm", "m", "Å", "inch")
-_OME_TIMES = ("ns", "µs", "ms", "s", "min", "h", "d")
-_IMAGEJ_DTYPES = ("u1", "u2", "f4")
-# ImageJ reads these words everywhere; the signs break in some versions.
-_IMAGEJ_UNITS = {"µm": "micron", "µs": "us", "Å": "angstrom"}
 
 
 def read_tiff(path: Path) -> ImageData:
@@ -74,12 +54,15 @@ def read_tiff(path: Path) -> ImageData:
         check_references(tif, path)
         if not tif.series:
             raise FileError(f"{path} holds no image, expected at least one.")
-        if len(tif.series) > 1:
+        # Small copies for browsers may come first.
+        images = [one for one in tif.series if not one.keyframe.is_reduced]
+        series = (images or tif.series)[0]
+        if len(images) > 1:
             warnings.warn(
-                f"{path.name} holds {len(tif.series)} images; reading the first.",
+                f"{path.name} holds {len(images)} images; reading the first.",
                 stacklevel=4,
             )
-        series = tif.series[0]
+        warn_of_rest(tif, path)
         check_pixels(tif, series, path)
         # Mapped from the file itself, or else from a temporary one.
         lazy = series.nbytes > MAX_IN_MEMORY
@@ -89,7 +72,10 @@ def read_tiff(path: Path) -> ImageData:
             tifffile.PHOTOMETRIC.RGB,
             tifffile.PHOTOMETRIC.YCBCR,
         )
-        data, axes = _spatial_last(data, series.axes, colour=colour)
+        axes = series.axes
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+            data, axes, colour = _without_palette(tif, data, axes, path)
+        data, axes = _spatial_last(data, axes, colour=colour)
         step, unit, description = _tiff_calibration(tif, path)
     image = ImageData(
         data,
@@ -100,6 +86,26 @@ def read_tiff(path: Path) -> ImageData:
         description,
     )
     return take_placement(image)
+
+
+def _without_palette(
+    tif: tifffile.TiffFile, data: NDArray[Any], axes: str, path: Path
+) -> tuple[NDArray[Any], str, bool]:
+    """Return the colours of a palette, unless it only tints intensities.
+
+    Numbers of colours in no order are no intensities, and cannot be averaged.
+    """
+    palette = tif.pages.first.colormap
+    if palette is None or tif.is_imagej or tif.is_ome:
+        return data, axes, False
+    steps = np.diff(palette[:, : int(data.max()) + 1].sum(axis=0, dtype=np.int64))
+    if (steps >= 0).all() or (steps <= 0).all():
+        return data, axes, False
+    warnings.warn(
+        f"{path.name} has a palette of colours; reading it as RGB.", stacklevel=5
+    )
+    bits = 8 if palette.max() > 255 else 0
+    return (palette >> bits).T.astype(np.uint8)[data], f"{axes}S", True
 
 
 def _spatial_last(
@@ -191,163 +197,3 @@ def _imagej_calibration(
 def _unit(name: str) -> str:
     name = name.strip()
     return _UNITS.get(name.lower(), name)
-
-
-def can_hold_ome(dtype: np.dtype[Any]) -> bool:
-    """Whether OME-TIFF knows this pixel type."""
-    return dtype.str[1:] in _OME_DTYPES
-
-
-def write_ome(path: Path, image: ImageData) -> None:
-    """Write an OME-TIFF file."""
-    axes = _known_axes(image)
-    metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
-    description = join_placement(image, axes)
-    if description:
-        metadata["Description"] = _storable(description)
-        metadata["UUID"] = _uuid_of(image)
-    if any(image.translate):
-        metadata["Plane"] = _positions(image, axes)
-    for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
-        name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
-        if unit in (_OME_TIMES if axis == "T" else _OME_LENGTHS) and axis in "TZYX":
-            metadata |= {name: step, f"{name}Unit": "in" if unit == "inch" else unit}
-    _save(
-        path,
-        image.data,
-        ome=True,
-        photometric="rgb" if image.rgb else "minisblack",
-        metadata=metadata,
-    )
-
-
-def _positions(image: ImageData, axes: str) -> dict[str, list[Any]]:
-    """Return where the first pixel of each plane lies, in the order of the planes."""
-    found: dict[str, list[Any]] = {}
-    leading = image.data.shape[: axes.index("Y")]
-    for axis in "XYZ":
-        place = axes.find(axis)
-        if place < 0:
-            continue
-        unit = image.units[place] if image.units[place] in _OME_LENGTHS else "pixel"
-        start, step = image.translate[place], image.scale[place]
-        found[f"Position{axis}"] = [
-            start + (step * index[place] if axis == "Z" else 0.0)
-            for index in np.ndindex(leading)
-        ]
-        found[f"Position{axis}Unit"] = ["in" if unit == "inch" else unit] * len(
-            found[f"Position{axis}"]
-        )
-    return found
-
-
-def _uuid_of(image: ImageData) -> str:
-    """Derive a UUID from what is told of the image: a repeated run writes equal files.
-
-    The record of a run holds what was measured in the image; no two are the same.
-    """
-    told = f"{image.name}\n{image.description}\n{image.data.shape}"
-    digest = hashlib.sha256(told.encode(errors="surrogatepass")).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=4))
-
-
-def can_hold_imagej(image: ImageData) -> bool:
-    """Whether an ImageJ hyperstack can hold this image."""
-    dtypes = ("u1",) if image.rgb else _IMAGEJ_DTYPES
-    steps = dict(zip(image.axes, image.scale, strict=True))
-    # The pixel size is kept as a quotient of two 32-bit numbers.
-    calibrated = all(1e-9 < steps.get(axis, 1.0) < 1e9 for axis in "YX")
-    return (
-        calibrated
-        and image.data.dtype.str[1:] in dtypes
-        and len(image.axes.rstrip("S")) <= 5
-    )
-
-
-def write_imagej(path: Path, image: ImageData) -> None:
-    """Write an ImageJ hyperstack."""
-    axes = _known_axes(image)
-    step = dict(zip(axes, image.scale, strict=True))
-    named = {
-        axis: _IMAGEJ_UNITS.get(name, name)
-        for axis, name in zip(axes, image.units, strict=True)
-        if name != "pixel"
-    }
-    # The description has a line for each, in ASCII.
-    unit = {
-        axis: name
-        for axis, name in named.items()
-        if name.isascii() and name.isprintable()
-    }
-    metadata: dict[str, Any] = {}
-    if "X" in unit:
-        metadata["unit"] = unit["X"]
-    for axis in "YZ":
-        if unit.get(axis, "pixel") != unit.get("X", "pixel"):
-            metadata[f"{axis.lower()}unit"] = unit.get(axis, "pixel")
-    if "Z" in unit:
-        metadata["spacing"] = step["Z"]
-    if "T" in unit:
-        metadata |= {"finterval": step["T"], "tunit": unit["T"]}
-    if description := join_placement(image, axes):
-        metadata["Info"] = _storable(description)
-    order = [axis for axis in "TZCYXS" if axis in axes]
-    data = image.data.transpose([axes.index(axis) for axis in order])
-    _save(
-        path,
-        data,
-        imagej=True,
-        resolution=(1 / step["X"], 1 / step["Y"]) if {*"XY"} & {*unit} else None,
-        photometric="rgb" if image.rgb else "minisblack",
-        metadata={"axes": "".join(order), **metadata},
-    )
-
-
-def write_plain(path: Path, image: ImageData) -> None:
-    """Write what neither ImageJ nor OME knows, with a description of our own."""
-    if image.rgb and image.data.dtype == bool:
-        # tifffile packs the bits of all samples together, and they come back mixed up.
-        raise FileError(
-            "A TIFF cannot hold colour of boolean samples: convert it to uint8."
-        )
-    _save(
-        path,
-        image.data,
-        photometric="rgb" if image.rgb else "minisblack",
-        metadata={
-            "axes": image.axes,
-            "scale": image.scale,
-            "units": image.units,
-            "description": join_placement(image, image.axes),
-        },
-    )
-
-
-def _save(path: Path, data: Any, **options: Any) -> None:
-    """Write pixels, those of a lazy array plane by plane."""
-    if not isinstance(data, np.ndarray):
-        options |= {"shape": data.shape, "dtype": data.dtype}
-        n_dims = 3 if options["photometric"] == "rgb" else 2
-        source, leading = data, data.shape[: data.ndim - n_dims]
-        data = (np.asarray(source[index]) for index in np.ndindex(leading))
-    tifffile.imwrite(path, data, **options)
-
-
-def _storable(text: str) -> str:
-    """Leave out control characters, with which XML cannot be read again."""
-    return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
-
-
-def _known_axes(image: ImageData) -> str:
-    """Name every leading axis T, Z or C, which is all that the formats know."""
-    axes = image.axes
-    for axis in axes:
-        if axis not in "TZCYXS":
-            free = [letter for letter in "TZC" if letter not in axes]
-            if not free:
-                raise FileError(
-                    f"The axes {image.axes!r} are more than a TIFF describes (T, Z and "
-                    "C besides Y and X): split the image first."
-                )
-            axes = axes.replace(axis, free[0])
-    return axes

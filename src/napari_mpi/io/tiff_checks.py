@@ -19,7 +19,13 @@ from defusedxml.ElementTree import fromstring
 
 from napari_mpi.io.image_data import FileError, truncated
 
-__all__ = ["check_directories", "check_pixels", "check_references", "read_ome"]
+__all__ = [
+    "check_directories",
+    "check_pixels",
+    "check_references",
+    "read_ome",
+    "warn_of_rest",
+]
 
 # What tifffile makes lists of, before it looks at the pixels.
 _MAX_PLANES = 10_000_000
@@ -81,6 +87,7 @@ def check_references(tif: tifffile.TiffFile, path: Path) -> None:
         root = read_ome(tif.ome_metadata, path)
         if root is not None:
             _check_ome(root, tif.pages.first.size, path)
+            _warn_of_binary_only(root, path)
     if tif.is_mmstack:
         _check_mmstack(tif.micromanager_metadata or {}, path)
     if tif.is_ndtiff:
@@ -106,6 +113,35 @@ def read_ome(xml: str, path: Path) -> Element | None:
             "where the file comes from."
         ) from error
     return root
+
+
+def warn_of_rest(tif: tifffile.TiffFile, path: Path) -> None:
+    """Say so where a description leaves out pages that the file has."""
+    # Other programs hide small copies among the pages.
+    if tif.series[0].kind.lower() not in ("ome", "imagej", "shaped", "generic"):
+        return
+    read = sum(
+        page is not None and page.parent is tif
+        for series in tif.series
+        for page in series.pages
+    )
+    if len(tif.pages) > read:
+        warnings.warn(
+            f"{path.name} has {len(tif.pages)} pages, of which its description names "
+            f"{read}; the others are not read. Save it again if planes are missing.",
+            stacklevel=5,
+        )
+
+
+def _warn_of_binary_only(root: Element, path: Path) -> None:
+    found = root.find("{*}BinaryOnly")
+    if found is not None:
+        warnings.warn(
+            f"{path.name} is a part of an image that "
+            f"{found.get('MetadataFile', 'another file')[:200]!r} describes, which is "
+            "not read: the planes of this file alone are shown, without pixel size.",
+            stacklevel=6,
+        )
 
 
 def _check_ome(root: Element, plane_size: int, path: Path) -> None:

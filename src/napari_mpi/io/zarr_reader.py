@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,11 @@ def read_zarr(path: Path) -> ImageData:
     A large image is a dask array, whose pixels are read when they are asked for.
     """
     require_zarr()
+    if path.is_file() and zipfile.is_zipfile(path):
+        raise FileError(
+            f"{path} is packed into one file, expected a folder. Unpack it first, as "
+            "any zip file."
+        )
     if not path.is_dir() or not is_zarr(path):
         raise FileError(
             f"{path} is no Zarr store: expected a folder with one of "
@@ -64,14 +72,17 @@ def read_zarr(path: Path) -> ImageData:
     group = path
     attributes, version, own = _attributes(group)
     if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
-        group = path / "0"  # the first of a series of images
-        if (path / "1").is_dir():
+        series = _series(path)
+        group = path / series[0]
+        if len(series) > 1:
             warnings.warn(
                 f"{path.name} holds several images; reading the first.", stacklevel=4
             )
         attributes, version, own = _attributes(group)
     image = _multiscale(path, attributes, version)
-    array = _open_array(path, group, image.datasets[0].path)
+    # The full resolution should be the first, and is not in every store.
+    dataset = min(image.datasets, key=lambda one: math.prod(_steps(one)))
+    array = _open_array(path, group, dataset.path)
     letters = _letters(image.axes)
     if array.ndim != len(letters):
         raise FileError(
@@ -79,7 +90,7 @@ def read_zarr(path: Path) -> ImageData:
             f"the shape {array.shape}. Write it again with another program."
         )
     check_header(path, array)
-    scale, translate = _placement(image)
+    scale, translate = _placement(image, dataset)
     step = dict(zip(letters, scale, strict=True))
     start = dict(zip(letters, translate, strict=True))
     unit = dict(zip(letters, map(_unit, image.axes), strict=True))
@@ -100,6 +111,20 @@ def read_zarr(path: Path) -> ImageData:
         tuple(start.get(axis, 0.0) for axis in axes) if any(translate) else (),
         layer if isinstance(layer := own.get("layer"), dict) else {},
     )
+
+
+def _series(path: Path) -> list[str]:
+    """Return the names of a series of images, in their order."""
+    if is_zarr(path / "OME"):
+        names = _attributes(path / "OME")[0].get("series")
+        if isinstance(names, list) and names and all(map(_is_name, names)):
+            return names
+    return ["0", "1"] if (path / "1").is_dir() else ["0"]
+
+
+def _is_name(found: Any) -> bool:
+    # Anything else could lead out of the store.
+    return isinstance(found, str) and re.fullmatch(r"\w[\w.-]*", found) is not None
 
 
 def _attributes(group: Path) -> tuple[dict[str, Any], str, dict[str, Any]]:
@@ -217,11 +242,16 @@ def _own_order(own: dict[str, Any], letters: str, shape: tuple[int, ...]) -> str
     return "".join(letter for letter in letters if letter not in "YX") + "YX"
 
 
-def _placement(image: Any) -> tuple[list[float], list[float]]:
+def _steps(dataset: Any) -> list[float]:
+    first = dataset.coordinateTransformations[0]
+    return list(first.scale) if first.type == "scale" else [1.0]
+
+
+def _placement(image: Any, dataset: Any) -> tuple[list[float], list[float]]:
     """Return the step along each axis, and where the first pixel lies."""
     step, start = np.ones(len(image.axes)), np.zeros(len(image.axes))
     for transform in (
-        *image.datasets[0].coordinateTransformations,
+        *dataset.coordinateTransformations,
         *(image.coordinateTransformations or ()),
     ):
         if transform.type == "scale":

@@ -47,7 +47,7 @@ def require_storable(image: ImageData) -> None:
 
 def require_room(path: Path) -> None:
     """Raise an error if something is there that must not be lost."""
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return
     if path.is_dir() and is_zarr(path):
         try:
