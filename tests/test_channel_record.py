@@ -4,6 +4,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_mpi import denoise
+from napari_mpi._napari.channel_record import can_be_told, channel_record
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.layers import denoise_layer
 from napari_mpi._napari.reader import get_reader
@@ -11,7 +12,7 @@ from napari_mpi._napari.result_layers import result_layers
 from napari_mpi._napari.writer import write_layer
 from napari_mpi.cli import main
 from napari_mpi.io.files import ImageData, write_image
-from napari_mpi.pipeline.channel_record import channel_record
+from napari_mpi.io.record import join_record
 from napari_mpi.pipeline.findings import in_words
 
 FEW = {"n_iter": 1, "n_passes": 2}
@@ -100,3 +101,57 @@ def test_opened_channels_tell_the_truth_about_themselves(
         names = {"image": channels[number]}
         exec(QApplication.clipboard().text(), names)
         assert np.array_equal(names["result"].image, denoised[number].data)
+
+
+def test_a_plane_cut_out_of_channels_keeps_the_record_of_all(channels, tmp_path):
+    report = denoise(channels, channel_axis=0, seed=5, **FEW).report
+    path = tmp_path / "a.ome.tif"
+    image = ImageData(
+        channels[1],
+        "ZYX",
+        (1.0,) * 3,
+        ("pixel",) * 3,
+        description=join_record("", report),
+    )
+    write_image(path, image)
+    ((_, options, _),) = get_reader(str(path))(str(path))
+    assert len(options["metadata"]["napari_mpi"]["channels"]) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": {"warnings": []}},
+        {"verdict": "good"},
+        {"noise_estimate": {"rms": 3}},
+        {"adaptations": [{"losses": ["many"]}]},
+        {"fallbacks": 3},
+        {"choice": 3},
+        {"filling": {"losses": [1]}},
+    ],
+)
+def test_a_record_of_which_not_all_can_be_told_is_left_out(noisy, tmp_path, change):
+    report = denoise(noisy, **FEW).report
+    assert can_be_told(report)
+    assert not can_be_told(report | change)
+    path = tmp_path / "a.ome.tif"
+    description = join_record("cells", report | change)
+    write_image(
+        path,
+        ImageData(noisy, "YX", (1.0,) * 2, ("pixel",) * 2, description=description),
+    )
+    with pytest.warns(UserWarning, match="record of its run is damaged, or of another"):
+        ((data, options, _),) = get_reader(str(path))(str(path))
+    assert options["metadata"] == {"axes": "YX", "description": "cells"}
+    assert np.array_equal(data, noisy)
+
+
+@pytest.mark.parametrize("preset", ["auto", "fast", "paper", "paper-fast"])
+def test_the_records_of_all_runs_can_be_told(noisy, preset):
+    few = {"n_iter": 1} if preset.startswith("paper") else FEW
+    assert can_be_told(denoise(noisy, preset=preset, **few).report)
+    with pytest.warns(UserWarning, match="nothing to denoise"):
+        flat = denoise(np.full((24, 24), 7, np.uint8), preset=preset, **few)
+    assert can_be_told(flat.report)
+    rgb = np.stack([noisy] * 3, -1)
+    assert can_be_told(denoise(rgb, rgb=True, preset=preset, **few).report)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from defusedxml.ElementTree import fromstring
 from napari.layers import Image
 from napari.utils import Colormap
 
@@ -175,8 +176,9 @@ def test_a_geometry_that_mixes_channels_with_space_is_left_out_with_a_warning(
     assert len(layers) == 2
 
 
-def test_other_programs_find_the_place_in_an_ome_tiff(tmp_path, rng):
-    ome_types = pytest.importorskip("ome_types")
+@pytest.fixture
+def placed(tmp_path, rng):
+    """The pixels of a layer with a place, and the OME-TIFF that holds it."""
     data = rng.integers(0, 250, (2, 3, 20, 24), dtype=np.uint8)
     layer = Image(
         data,
@@ -184,21 +186,35 @@ def test_other_programs_find_the_place_in_an_ome_tiff(tmp_path, rng):
         scale=(5, 2, 0.5, 0.25),
         translate=(0, 3, -4.5, 1e4),
         units=("s", "µm", "µm", "µm"),
-        rotate=np.eye(4),
     )
     path = tmp_path / "a.ome.tif"
     reopened(layer, path)
+    return data, path
+
+
+def test_other_programs_find_the_place_in_an_ome_tiff(placed):
+    data, path = placed
     assert np.array_equal(tifffile.imread(path), data)
-    planes = ome_types.from_tiff(path).images[0].pixels.planes
-    found = {(one.the_t, one.the_z): one for one in planes}
-    assert len(found) == 6
-    for (_, z), one in found.items():
-        assert (one.position_z, one.position_y, one.position_x) == (
-            3 + 2 * z,
-            -4.5,
-            1e4,
-        )
-        assert one.position_x_unit.value == one.position_z_unit.value == "µm"
+    planes = list(fromstring(tifffile.tiffcomment(path)).iterfind(".//{*}Plane"))
+    assert len(planes) == 6
+    for plane in planes:
+        assert float(plane.get("PositionZ")) == 3 + 2 * int(plane.get("TheZ"))
+        assert float(plane.get("PositionY")) == -4.5
+        assert float(plane.get("PositionX")) == 1e4
+        assert {plane.get(f"Position{axis}Unit") for axis in "XYZ"} == {"µm"}
+
+
+def test_the_description_of_a_placed_ome_tiff_is_valid(placed):
+    ome_types = pytest.importorskip("ome_types")
+    pixels = ome_types.from_tiff(placed[1]).images[0].pixels
+    assert [plane.position_z for plane in pixels.planes] == [3, 5, 7] * 2
+    assert (pixels.size_z, pixels.physical_size_x) == (3, 0.25)
+
+
+def test_naparis_own_reader_opens_a_placed_ome_tiff(placed, make_napari_viewer):
+    data, path = placed
+    (layer,) = make_napari_viewer().open(path, plugin="napari")
+    assert np.array_equal(layer.data, data)
 
 
 def test_other_programs_find_the_place_in_an_ome_zarr(tmp_path, rng):

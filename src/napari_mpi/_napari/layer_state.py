@@ -14,10 +14,12 @@ from napari.utils.colormaps import ALL_COLORMAPS
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_mpi._napari.layers import ROLE
 from napari_mpi.io.image_data import UNIT_NAMES, ImageData
 
-__all__ = ["from_file", "to_file"]
+__all__ = ["ROLE", "from_file", "to_file"]
+
+ROLE = "napari_mpi_role"
+"""Key in a layer's metadata: which of a run's results it is."""
 
 _MATRICES = ("rotate", "shear", "affine")
 _LOOK = ("colormap", "contrast_limits", "gamma", "opacity", "blending")

@@ -12,6 +12,7 @@ from napari.layers import Image
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
+from napari_mpi._napari.layer_state import ROLE
 from napari_mpi.pipeline.api import Denoised, denoise
 
 __all__ = [
@@ -25,9 +26,6 @@ __all__ = [
     "picture_layer",
     "pictures",
 ]
-
-ROLE = "napari_mpi_role"
-"""Key in a layer's metadata: which of a run's results it is."""
 
 # Labels that name an axis of channels.
 _CHANNELS = ("c", "ch", "channel", "channels")

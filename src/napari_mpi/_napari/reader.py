@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_mpi._napari.channel_record import can_be_told, channel_record
 from napari_mpi._napari.layer_state import from_file
 from napari_mpi.io.files import FileError, ImageData, can_read, read_image, read_stack
 from napari_mpi.io.image_data import UNIT_NAMES
 from napari_mpi.io.record import split_record
-from napari_mpi.pipeline.channel_record import channel_record
 
 __all__ = ["get_reader"]
 
@@ -58,6 +59,7 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     channel = -1 if image.rgb else image.axes.find("C")
     kept = [axis for axis in range(n_dims) if axis != channel]
     description, record = split_record(image.description)
+    records = _records(image, record, 1 if channel < 0 else image.data.shape[channel])
     layer: dict[str, Any] = {
         "scale": [image.scale[axis] for axis in kept],
         "units": [
@@ -71,14 +73,13 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     }
     told = {"axes": image.axes, "description": description, **layer.pop("metadata")}
     if channel < 0:
-        return [(image.data, layer | {"metadata": _metadata(told, record)}, "image")]
+        return [(image.data, layer | {"metadata": told | records[0]}, "image")]
     channels = np.moveaxis(image.data, channel, 0)
     names = image.channel_names or [f"channel {n + 1}" for n in range(len(channels))]
     colormaps = cycle(_TWO_COLORMAPS if len(channels) == 2 else _COLORMAPS)
     layers: list[LayerData] = []
     for number, data in enumerate(channels):
-        own = record and channel_record(record, number)
-        one = layer | {"metadata": _metadata(told, own)}
+        one = layer | {"metadata": told | records[number]}
         if len(channels) > 1:
             one["name"] = f"{image.name} {names[number]}"
             look = {"colormap": next(colormaps), "blending": "additive"}
@@ -87,5 +88,20 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     return layers
 
 
-def _metadata(told: dict[str, Any], record: dict[str, Any] | None) -> dict[str, Any]:
-    return told | ({} if record is None else {"napari_mpi": record})
+def _records(
+    image: ImageData, record: dict[str, Any] | None, number: int
+) -> list[dict[str, Any]]:
+    """Return what each of a number of layers is to know of the run that made it."""
+    if record is None:
+        return [{}] * number
+    own = [record] * number
+    if len(record.get("channels", ())) == number:  # else these are others
+        own = [channel_record(record, channel) for channel in range(number)]
+    if all(map(can_be_told, [record, *own])):
+        return [{"napari_mpi": one} for one in own]
+    warnings.warn(
+        f"{image.name}: the record of its run is damaged, or of another version of "
+        "napari-mpi, and is left out.",
+        stacklevel=4,
+    )
+    return [{}] * number
