@@ -156,8 +156,8 @@ def from_file(image: ImageData, channel: int | None) -> dict[str, Any]:
             matrix = _without(name, state[name], n_dims, channel)
             if matrix is None:
                 warnings.warn(
-                    f"{image.name}: its {name} cannot be read, or is one of channels "
-                    "with other axes, and is left out.",
+                    f"{image.name}: its {name} is damaged, or mixes channels with "
+                    "other axes, and is left out.",
                     stacklevel=4,
                 )
             else:
