@@ -53,3 +53,10 @@ def test_independent_noise_is_measured_without_the_network(weights, monkeypatch,
 def test_other_figures_stay_those_of_the_image(dense, weights):
     before, after = estimate_noise(dense), measured(dense, weights)
     assert replace(after, correlation=before.correlation) == before
+
+
+def test_a_black_border_is_not_taken_for_noise_that_neighbours_share(weights):
+    clean = 200 + 400 * fluorescence_image((160, 160), np.random.default_rng(14))
+    noisy = clean + np.random.default_rng(0).normal(0, 30, clean.shape)
+    noisy[:20] = noisy[-20:] = noisy[:, :20] = noisy[:, -20:] = 0
+    assert max(measured(noisy[None], weights).correlation) < 0.1

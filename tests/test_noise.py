@@ -151,3 +151,17 @@ def test_what_is_beyond_all_noise_is_brought_closer_to_the_prediction(clean, rng
     assert limited[50, 60] - clean[50, 60] < 200
     # Noise of the usual size stays as it is.
     assert np.mean(limited == noisy) > 0.998
+
+
+def test_hot_pixels_do_not_widen_the_signal_range(rng):
+    image = rng.normal(100, 5, (128, 128))
+    expected = estimate_noise(image).signal_range
+    image[rng.random(image.shape) < 0.01] = 60000
+    assert expected <= estimate_noise(image).signal_range < 1.7 * expected
+
+
+def test_one_bright_slice_does_not_make_the_noise_of_the_others_negligible(rng):
+    y, x = np.mgrid[-64:64, -64:64]
+    spot = np.exp(-(y**2 + x**2) / 800)
+    photons = [brightness * spot + 10 for brightness in (20, 50, 20_000, 50, 20)]
+    assert estimate_noise(rng.poisson(photons)).relative > 0.1

@@ -73,7 +73,8 @@ class NoiseEstimate:
     rms : float
         Standard deviation of the noise over the whole image.
     signal_range : float
-        Distance of the 0.1 and 99.9 percentiles, hot pixels aside.
+        Distance of the 0.1 and 99.9 percentiles, hot pixels aside; of several planes,
+        the median.
     correlation : tuple of float
         Correlation of the noise of neighbouring pixels along Y and along X.
     stripes : tuple of float
@@ -143,8 +144,7 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
     # An odd stride does not fall into step with rows of an even length.
     stride = sample.size // _MAX_VALUES | 1
     some = sample.reshape(-1)[::stride]
-    cold = without_hot_pixels(sample).reshape(-1)[::stride]
-    low, high = np.percentile(cold, (0.1, 99.9))
+    ends = np.percentile(without_hot_pixels(sample), (0.1, 99.9), axis=(1, 2))
     values, counts = np.unique(some, return_counts=True)
 
     coarse = _Blocks.of(sample, _CORRELATION_BLOCK, _CORRELATION_DEGREE)
@@ -164,7 +164,7 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
         read_noise=float(np.sqrt(floor)),
         gain=gain,
         rms=float(np.sqrt(floor + gain * mean_above)),
-        signal_range=float(high - low),
+        signal_range=float(np.median(ends[1] - ends[0])),
         correlation=(float(along_y[1]), float(along_x[1])),
         stripes=(_common(flattest.swapaxes(1, 2)), _common(flattest)),
         saturated=float(counts[-1] / some.size) if counts[-1] > 1 else 0.0,
@@ -183,22 +183,27 @@ def is_shared(noise: NoiseEstimate) -> bool:
     return max(noise.correlation) >= _SHARED
 
 
-def correlation_left(residual: NDArray[Any]) -> tuple[float, float]:
+def correlation_left(
+    planes: NDArray[Any], predicted: NDArray[Any]
+) -> tuple[float, float]:
     """Estimate the correlation of noise in what a prediction left of an image.
 
     Parameters
     ----------
-    residual : ndarray
-        Noisy planes less their prediction by a network that did not adapt to them and
-        saw few of their pixels, shape (N, Y, X), at least 16 pixels a side.
+    planes : ndarray
+        Noisy planes, shape (N, Y, X), at least 16 pixels a side.
+    predicted : ndarray
+        Their prediction by a network that did not adapt to them and saw few of their
+        pixels.
 
     Returns
     -------
     tuple of float
         Correlation of neighbouring pixels along Y and along X.
     """
+    noisy = planes.astype(np.float64)
     blocks = _Blocks.of(
-        residual.astype(np.float64), _CORRELATION_BLOCK, _CORRELATION_DEGREE
+        noisy, _CORRELATION_BLOCK, _CORRELATION_DEGREE, noisy - predicted
     )
     flattest = blocks.flattest(_fit_line(blocks, 1.0))
     y, x = (
@@ -293,18 +298,25 @@ class _Blocks:
     removed: Array  # (B * B, n), orthonormal columns that span the polynomials
 
     @classmethod
-    def of(cls, planes: Array, size: int, degree: int) -> _Blocks:
+    def of(
+        cls, planes: Array, size: int, degree: int, residual: Array | None = None
+    ) -> _Blocks:
+        """Cut planes (N, Y, X), or what is left of them, into blocks."""
         stride = size // 2
         n_all = planes.size // stride**2
         stride = int(stride * max(1.0, np.sqrt(n_all / _MAX_BLOCKS)))
-        windows = sliding_window_view(planes, (size, size), axis=(1, 2))
-        blocks = windows[:, ::stride, ::stride].reshape(-1, size * size)
+        noisy, blocks = (
+            sliding_window_view(array, (size, size), axis=(1, 2))[
+                :, ::stride, ::stride
+            ].reshape(-1, size * size)
+            for array in (planes, planes if residual is None else residual)
+        )
         removed = _polynomials(size, degree)
         residual = blocks - (blocks @ removed) @ removed.T
         freedom = size * size - removed.shape[1]
         variance = (residual**2).sum(axis=1) / freedom
         # Blocks at the ends of the range are cut off there and look too quiet.
-        at_end = (blocks == planes.min()) | (blocks == planes.max())
+        at_end = (noisy == planes.min()) | (noisy == planes.max())
         usable = (at_end.mean(axis=1) < 0.1) & (variance > 0)
         if usable.sum() < 4:
             usable = np.ones(len(blocks), bool)

@@ -126,8 +126,8 @@ def without_hot_pixels(plane: NDArray[Any]) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        float64, each value at most twice as far from its eight neighbours as these are
-        from each other: neither noise nor a point that is in focus reaches there.
+        float64, each value no farther from its eight neighbours than these are from
+        each other: hardly any noise reaches there, and of a point in focus the tip.
     """
     edges = [(0, 0)] * (plane.ndim - 2) + [(1, 1)] * 2
     padded = np.pad(plane.astype(np.float64), edges, mode="reflect")
@@ -139,7 +139,7 @@ def without_hot_pixels(plane: NDArray[Any]) -> NDArray[Any]:
         if (row, column) != (1, 1)
     ]
     lowest, highest = reduce(np.minimum, neighbours), reduce(np.maximum, neighbours)
-    reach = 2 * (highest - lowest)
+    reach = highest - lowest
     limited: NDArray[Any] = np.clip(plane, lowest - reach, highest + reach)
     return limited
 

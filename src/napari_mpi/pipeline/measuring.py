@@ -63,7 +63,7 @@ def measure_noise(
     chosen = np.linspace(0, len(planes) - 1, min(len(planes), _N_PLANES))
     crops = [_centre(planes[place]) for place in chosen.round().astype(int)]
     network = weights.build()
-    residuals = []
+    noisy, predicted = [], []
     for crop in crops:
         scaled = torch.from_numpy(seen(scaling.apply(crop[None])))
         passes = Passes(
@@ -71,8 +71,9 @@ def measure_noise(
         )
         for _ in passes:
             pass
-        residuals.append(scaled[0].numpy() - passes.estimate[0].cpu().numpy())
-    left = correlation_left(np.stack(residuals))
+        noisy.append(scaled[0].numpy())
+        predicted.append(passes.estimate[0].cpu().numpy())
+    left = correlation_left(np.stack(noisy), np.stack(predicted))
     y, x = (min(pair) for pair in zip(noise.correlation, left, strict=True))
     return replace(noise, correlation=(y, x))
 
