@@ -322,7 +322,7 @@ class _Blocks:
             usable = np.ones(len(blocks), bool)
         return cls(
             residual[usable].reshape(-1, size, size),
-            blocks[usable].mean(axis=1),
+            noisy[usable].mean(axis=1),
             variance[usable],
             removed,
         )
