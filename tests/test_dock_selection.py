@@ -20,8 +20,8 @@ def viewer(make_napari_viewer):
 def widget(viewer):
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget, name="MPI denoise")
-    widget.form.n_iter.value = QUICK["n_iter"]
-    widget.form.n_passes.value = QUICK["n_passes"]
+    widget.form.advanced.n_iter.value = QUICK["n_iter"]
+    widget.form.advanced.n_passes.value = QUICK["n_passes"]
     return widget
 
 
