@@ -12,15 +12,8 @@ TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def widget(viewer):
-    widget = DenoiseWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="MPI denoise")
-    return widget
+def widget(denoise_dock):
+    return denoise_dock
 
 
 def finish(widget, qtbot):

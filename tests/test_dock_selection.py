@@ -12,17 +12,10 @@ QUICK = {"n_iter": 1, "n_passes": 2}
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def widget(viewer):
-    widget = DenoiseWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="MPI denoise")
-    widget.form.advanced.n_iter.value = QUICK["n_iter"]
-    widget.form.advanced.n_passes.value = QUICK["n_passes"]
-    return widget
+def widget(denoise_dock):
+    denoise_dock.form.advanced.n_iter.value = QUICK["n_iter"]
+    denoise_dock.form.advanced.n_passes.value = QUICK["n_passes"]
+    return denoise_dock
 
 
 def run(widget, qtbot):

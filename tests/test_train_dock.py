@@ -28,11 +28,6 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def image():
     clean = fluorescence_image((128, 96), np.random.default_rng(0))
     return (4000 * clean).astype(np.uint16)

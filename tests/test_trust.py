@@ -8,7 +8,6 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtGui import QColor
 
 from napari_mpi._napari.course import CoursePanel
-from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.layers import denoised_layer, picture_layer, pictures
 from napari_mpi._napari.result_layers import result_layers
 from napari_mpi._napari.trust import TrustPanel
@@ -19,17 +18,10 @@ TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def widget(viewer):
-    widget = DenoiseWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="MPI denoise")
-    widget.form.advanced.n_iter.value = 4
-    widget.form.advanced.n_passes.value = 2
-    return widget
+def widget(denoise_dock):
+    denoise_dock.form.advanced.n_iter.value = 4
+    denoise_dock.form.advanced.n_passes.value = 2
+    return denoise_dock
 
 
 def delete(widget):

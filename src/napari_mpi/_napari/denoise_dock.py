@@ -284,8 +284,9 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
 
     def reset_choices(self, *args: Any) -> None:
         """Follow the viewer's layers; the first choice changes without a signal."""
-        super().reset_choices(*args)
-        self._on_image_chosen()
+        if not self._closed:
+            super().reset_choices(*args)
+            self._on_image_chosen()
 
     def _on_layer_removed(self, event: Any) -> None:
         at_work = self.running and not self._closed

@@ -106,7 +106,8 @@ class TrainWidget(RunDock, QScrollArea):  # type: ignore[misc]
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""
-        self.form.reset_choices()
+        if not self._closed:
+            self.form.reset_choices()
 
     def train(self) -> None:
         """Start a training with what the form says."""
