@@ -153,6 +153,7 @@ def test_advanced_settings_and_uncertainty_go_into_the_results(
     form = widget.form
     form.advanced_fold.expand()
     form.advanced.mask_ratio.value = 0.4
+    form.advanced.n_passes.value = 8
     form.advanced.seed.value = 5
     form.advanced.uncertainty.native.click()
     widget.run()
@@ -162,7 +163,7 @@ def test_advanced_settings_and_uncertainty_go_into_the_results(
     widget.open_result()
     report = viewer.layers["a_denoised"].metadata["napari_mpi"]
     assert report["seed"] == 5
-    assert report["settings"] == {"n_iter": 1, "n_passes": 2, "mask_ratio": 0.4}
+    assert report["settings"] == {"n_iter": 1, "n_passes": 8, "mask_ratio": 0.4}
     uncertainty = read_image(out / "a_uncertainty.ome.tif").data
     noisy = read_image(folder / "a.tif").data
     expected = denoise(noisy, **form.options()).uncertainty

@@ -38,8 +38,9 @@ class AdvancedSettings(Container):  # type: ignore[misc]
     """
 
     def __init__(self, uncertainty: str) -> None:
-        super().__init__(
-            widgets=[
+        super().__init__()
+        self.extend(
+            [
                 SpinBox(name="n_iter", label="iterations", max=100_000),
                 SpinBox(name="n_passes", label="passes", min=1, max=10_000),
                 FloatSpinBox(name="mask_ratio", min=0.01, max=0.99, step=0.05),

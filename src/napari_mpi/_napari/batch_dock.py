@@ -73,7 +73,7 @@ class BatchWidget(RunDock, Container):  # type: ignore[misc]
             tooltip="Stop now. Finished files stay, and a later run with the same "
             "settings carries on.",
         )
-        self._set_up(self.native, "batch", _READY)
+        self._set_up("batch", _READY)
         self.table = BatchTable()
         self.details = QPlainTextEdit()
         self.details.setReadOnly(True)
@@ -111,6 +111,7 @@ class BatchWidget(RunDock, Container):  # type: ignore[misc]
         self.table.cellDoubleClicked.connect(lambda *_: self.open_result())
         self._set_running(False)
         self._show_details()
+        self.native.destroyed.connect(self._on_closed)
         make_reachable(self, self.form.advanced, openers)
 
     def list_files(self) -> None:

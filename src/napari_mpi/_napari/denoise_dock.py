@@ -77,7 +77,7 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
         self.cancel_button = PushButton(
             text="&Cancel", tooltip="Stop now and keep nothing."
         )
-        self._set_up(self.native, "run", "Ready.")
+        self._set_up("run", "Ready.")
         self.extend(
             [
                 self.form,
@@ -102,6 +102,7 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         napari_viewer.layers.selection.events.changed.connect(self._name_run_button)
+        self.native.destroyed.connect(self._on_closed)
         make_reachable(self, self.form.advanced)
 
     def run(self) -> None:
@@ -283,7 +284,7 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
             self.trust.show_report(report, self.form.image.value)
 
     def reset_choices(self, *args: Any) -> None:
-        """Follow the viewer's layers; the first choice changes without a signal."""
+        """Follow the viewer's layers, as the form does."""
         if not self._closed:
             super().reset_choices(*args)
             self._on_image_chosen()
@@ -303,7 +304,6 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
             self._run_next()
 
     def _on_closed(self) -> None:
-        """End the run when the dock or the window is gone, and with it the texts."""
         self._queue.clear()
         super()._on_closed()
 

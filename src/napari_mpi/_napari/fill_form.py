@@ -72,8 +72,9 @@ class FillForm(Container):  # type: ignore[misc]
         uncertainty: str,
     ) -> None:
         kinds = [(_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS]
-        super().__init__(
-            widgets=[
+        super().__init__()
+        self.extend(
+            [
                 *above,
                 ComboBox(
                     name="preset", choices=list(PRESETS), value=preferences.preset

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from magicgui.widgets import create_widget
 from napari.layers import Image
 
@@ -36,3 +38,8 @@ class DenoiseForm(FillForm):
         )
         self.planes.visible = False
         self.image.changed.connect(self.planes.follow)
+
+    def reset_choices(self, *args: Any) -> None:
+        """Follow the viewer's layers; the first choice changes without a signal."""
+        super().reset_choices(*args)
+        self.planes.follow(self.image.value)

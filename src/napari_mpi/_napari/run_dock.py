@@ -6,7 +6,7 @@ from typing import Any
 
 from magicgui.widgets import Label, ProgressBar
 from napari.utils.notifications import notification_manager, show_warning
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QSizePolicy
 
 __all__ = ["RunDock"]
 
@@ -23,8 +23,8 @@ class RunDock:
     _worker: Any = None
     _closed = False  # what the thread still has to say finds no widgets any more
 
-    def _set_up(self, native: QWidget, work: str, said: str) -> None:
-        """Make progress bar and status; `native` is what closing the dock deletes."""
+    def _set_up(self, work: str, said: str) -> None:
+        """Make progress bar and status of a kind of work."""
         self.progress = ProgressBar(
             label="progress",
             max=1000,
@@ -37,8 +37,6 @@ class RunDock:
         self.status.native.setSizePolicy(
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
         )
-        # Qt drops a widget's own slots before it says that the widget is destroyed.
-        native.destroyed.connect(lambda: self._on_closed())
 
     @property
     def running(self) -> bool:
@@ -85,6 +83,7 @@ class RunDock:
             self._set_running(False)
 
     def _on_closed(self) -> None:
+        """End when the dock or the window is gone; connected to `destroyed`."""
         self._closed = True
         if self._worker is not None:
             self._worker.quit()

@@ -77,7 +77,7 @@ class TrainWidget(RunDock, QScrollArea):  # type: ignore[misc]
         self.cancel_button = PushButton(
             text="Cancel", tooltip="End now and save nothing."
         )
-        self._set_up(self, "training", _ADVICE)
+        self._set_up("training", _ADVICE)
         buttons = row(self.pause_button, self.finish_button, self.cancel_button)
         self.curve = LossCurve(napari_viewer)
         self.before_after = BeforeAndAfter()
@@ -103,6 +103,8 @@ class TrainWidget(RunDock, QScrollArea):  # type: ignore[misc]
         self.pause_button.clicked.connect(self.pause_or_go_on)
         self.finish_button.clicked.connect(self.stop_and_save)
         self.cancel_button.clicked.connect(self.cancel)
+        # Qt drops a widget's own slots before it says that the widget is destroyed.
+        self.destroyed.connect(lambda: self._on_closed())
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""

@@ -76,11 +76,12 @@ class TrainForm(Container):  # type: ignore[misc]
     """
 
     def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
         self._viewer = viewer
         self.budget = FloatSpinBox(value=60, min=0.1, max=1_000_000, step=1)
         self.unit = ComboBox(choices=["minutes", "steps"])
-        super().__init__(
-            widgets=[
+        self.extend(
+            [
                 ComboBox(name="source", label="images", choices=[_LAYERS, _FOLDER]),
                 Select(name="layers", choices=self._image_layers),
                 path_field(name="folder", mode="d"),
@@ -192,8 +193,9 @@ def _starting_points(_: Any) -> list[str]:
 def _training_settings() -> Container:
     """Make a field for each of the expert settings, which are of `PretrainConfig`."""
     rate = _DEFAULTS.first_learning_rate(from_weights=True)
-    settings = Container(
-        widgets=[
+    settings = Container()
+    settings.extend(
+        [
             FloatSpinBox(name="noise_share", label="noisy share", max=1, step=0.1),
             FloatSpinBox(name="synthetic_share", max=1, step=0.1),
             SpinBox(name="crop_size", min=64, max=512, step=32),
