@@ -4,6 +4,7 @@ import dask.array
 import numpy as np
 import pytest
 import tifffile
+from magicgui.widgets import PushButton
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
@@ -350,6 +351,8 @@ def test_the_dock_is_narrow_and_every_control_has_a_tooltip(widget):
         *(widget.finish_button, widget.cancel_button),
     ):
         assert control.tooltip
+        is_button = isinstance(control, PushButton)
+        assert is_button or control.native.accessibleName()
 
 
 def test_closing_the_window_ends_the_training_and_leaves_a_checkpoint(

@@ -15,6 +15,7 @@ from napari_mpi._napari.before_after import BeforeAndAfter
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.curve import LossCurve
 from napari_mpi._napari.dialogs import ask
+from napari_mpi._napari.keyboard import make_reachable
 from napari_mpi._napari.library_events import library_events
 from napari_mpi._napari.library_workers import (
     DISCARD,
@@ -98,6 +99,7 @@ class TrainWidget(RunDock, QScrollArea):  # type: ignore[misc]
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self._set_running(False)
+        make_reachable(self.form, self.form.advanced)
 
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.pause_or_go_on)

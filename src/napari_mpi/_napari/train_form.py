@@ -49,8 +49,9 @@ _TOOLTIPS = {
     "folder": "A folder of images with much light and little noise.",
     "start": "The weights to go on from. From nothing takes hours or days.",
     "start_file": "Weights that were trained here, or the MPI authors' files.",
-    "length": "How long to train, in minutes without pauses or in steps; an hour is a "
-    "good beginning.",
+    "length": "How long to train.",
+    "budget": "How long to train; an hour is a good beginning.",
+    "unit": "Whether to count minutes, pauses left out, or steps.",
     "place": "In the list, the weights can be chosen by name in MPI denoise.",
     "weights_name": "What the new weights will be called in the list.",
     "file": "The file to write; its name ends in .safetensors.",
@@ -78,8 +79,12 @@ class TrainForm(Container):  # type: ignore[misc]
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.budget = FloatSpinBox(value=60, min=0.1, max=1_000_000, step=1)
-        self.unit = ComboBox(choices=["minutes", "steps"])
+        self.budget = FloatSpinBox(
+            name="budget", label="length", value=60, min=0.1, max=1_000_000, step=1
+        )
+        self.unit = ComboBox(name="unit", choices=["minutes", "steps"])
+        length = row(self.budget, self.unit, name="length")
+        explain(length, _TOOLTIPS)
         self.extend(
             [
                 ComboBox(name="source", label="images", choices=[_LAYERS, _FOLDER]),
@@ -87,7 +92,7 @@ class TrainForm(Container):  # type: ignore[misc]
                 path_field(name="folder", mode="d"),
                 ComboBox(name="start", choices=_starting_points),
                 path_field(name="start_file", label="file", filter=WEIGHTS_FILES),
-                row(self.budget, self.unit, name="length"),
+                length,
                 ComboBox(name="place", label="save", choices=[_IN_LIST, _IN_FILE]),
                 LineEdit(name="weights_name", label="name", value="my-microscope"),
                 path_field(name="file", mode="w", filter="Weights (*.safetensors)"),
