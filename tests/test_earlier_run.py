@@ -109,6 +109,20 @@ def test_a_single_plane_among_several_axes_is_shown_and_chosen(
     assert "the planes [1:2, 3:4] only" in denoise_dock.status.value
 
 
+def test_planes_of_other_axes_are_told_and_nothing_is_moved(
+    viewer, denoise_dock, use, choose
+):
+    use(planes="1:3, 2:4")
+    cells = choose(3, 5)
+    assert "which cells does not have" in denoise_dock.status.value
+    assert planes(denoise_dock, cells) == ""
+    before = viewer.dims.point
+    use(planes="1:2, 1:2, 1:2, 1:2")
+    denoise_dock.form.image.value = cells
+    assert "which cells does not have" in denoise_dock.status.value
+    assert viewer.dims.point == before
+
+
 def test_what_is_chosen_by_hand_afterwards_lasts(denoise_dock, use, choose):
     use(planes="1:3")
     choose(5)

@@ -175,13 +175,15 @@ class PlaneChoice(Container):  # type: ignore[misc]
         self.which.value = _ALL
         if not planes or not self._offered:
             return not planes
+        shape = _leading_shape(layer)
         index = [slice(*map(int, one.split(":"))) for one in planes.split(",")]
-        chosen = index[min(_slider_axis(_leading_shape(layer)), len(index) - 1)]
+        chosen = index[min(_slider_axis(shape), len(index) - 1)]
         with suppress(ValueError):  # the boxes know how many planes there are
             self.first.value, self.last.value = chosen.start, chosen.stop - 1
             self.which.value = _RANGE
             if self.part(layer, viewer.dims.point).planes == planes:
                 return True
+        if len(index) == len(shape) and all(n.stop == n.start + 1 for n in index):
             show_plane(layer, [one.start for one in index], viewer)
             self.which.value = _CURRENT
             if self.part(layer, viewer.dims.point).planes == planes:
