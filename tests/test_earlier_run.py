@@ -90,14 +90,6 @@ def test_a_run_of_all_planes_lets_all_be_chosen(denoise_dock, use, choose):
     assert planes(denoise_dock, cells) == ""
 
 
-def test_planes_that_a_file_makes_up_are_none(denoise_dock, use, choose):
-    cells = choose(5)
-    use(planes="0:1]; print('gotcha'); [")
-    assert denoise_dock.status.value == "The form holds these settings now."
-    denoise_dock.form.image.value = cells
-    assert planes(denoise_dock, cells) == ""
-
-
 def test_a_single_plane_among_several_axes_is_shown_and_chosen(
     viewer, denoise_dock, use, choose
 ):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,7 @@ from napari_mpi._napari.layers import layer_array
 from napari_mpi._napari.region import show_plane, visible_region
 from napari_mpi.arrays.parts import part_of
 
-__all__ = ["LayerPart", "PlaneChoice", "chosen_layers", "planes_of"]
+__all__ = ["LayerPart", "PlaneChoice", "chosen_layers"]
 
 _ALL, _CURRENT, _RANGE = "all", "current", "range"
 
@@ -53,12 +51,6 @@ class LayerPart:
     def planes(self) -> str:
         """The chosen planes as an index in Python's words; empty for all."""
         return ", ".join(f"{one.start}:{one.stop}" for one in self.index)
-
-
-def planes_of(report: Mapping[str, Any]) -> str:
-    """Return `LayerPart.planes` of a run; what a file says may be no such thing."""
-    planes = str(report.get("planes", ""))
-    return planes if re.fullmatch(r"\d+:\d+(, \d+:\d+)*", planes) else ""
 
 
 def chosen_layers(viewer: ViewerModel, chosen: Image | None) -> list[Image]:
