@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +72,80 @@ def shared_data() -> Path:
     if not (folder / "weights").is_dir():
         pytest.skip(f"no reference weights and images in {folder}")
     return folder
+
+
+@pytest.fixture
+def image_folder(rng, tmp_path) -> Path:
+    """A folder with two small images of two planes, one of them in a folder inside."""
+    folder = tmp_path / "data"
+    (folder / "day1").mkdir(parents=True)
+    for name in ("a", "day1/b"):
+        image = rng.poisson(30, (2, 20, 22)).astype(np.uint16)
+        tifffile.imwrite(folder / f"{name}.tif", image)
+    return folder
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Serve weights under the name "lab" and no other, with faults on demand.
+
+    `fault` is None, "missing", "broken" in the middle, or "slow": then the second half
+    waits for `go_on`. `requests` counts.
+    """
+    from napari_mpi.weights.library import ONLINE
+    from napari_mpi.weights.loading import BUNDLED
+
+    content = BUNDLED["universal"].read_bytes()
+    half = len(content) // 2
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.requests += 1
+            if server.fault == "missing":
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[:half])
+            if server.fault == "slow":
+                server.go_on.wait(60)
+            if server.fault != "broken":
+                with suppress(OSError):  # the other side may have gone, as it should
+                    self.wfile.write(content[half:])
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.requests, server.fault, server.go_on = 0, None, threading.Event()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    lab = replace(
+        next(iter(ONLINE.values())),
+        url=f"http://127.0.0.1:{server.server_port}/lab.safetensors",
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    for name in list(ONLINE):
+        monkeypatch.delitem(ONLINE, name)
+    monkeypatch.setitem(ONLINE, "lab", lab)
+    yield server
+    server.go_on.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def denoise_dock(viewer):
+    """The dock "MPI denoise" in the viewer's window."""
+    from napari_mpi._napari.denoise_dock import DenoiseWidget
+
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="MPI denoise")
+    return widget

@@ -1,8 +1,6 @@
 import sys
 
-import numpy as np
 import pytest
-import tifffile
 
 from napari_mpi.cli import main
 
@@ -10,13 +8,8 @@ QUICK = ["--preset", "fast", "--noise", "correlated", "--n-passes", "2"]
 
 
 @pytest.fixture
-def folder(rng, tmp_path):
-    folder = tmp_path / "data"
-    (folder / "day1").mkdir(parents=True)
-    for name in ("a", "day1/b"):
-        image = rng.poisson(30, (2, 20, 22)).astype(np.uint16)
-        tifffile.imwrite(folder / f"{name}.tif", image)
-    return folder
+def folder(image_folder):
+    return image_folder
 
 
 def batch(*arguments):

@@ -1,58 +1,33 @@
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QProgressBar
 
-from napari_mpi import denoise_files
+from napari_mpi import denoise, denoise_files
 from napari_mpi._napari.batch_dock import BatchWidget
-from napari_mpi._napari.batch_form import BatchForm
 from napari_mpi._napari.batch_workers import BatchCourse
 from napari_mpi._napari.keyboard import controls
 from napari_mpi.cli import main
+from napari_mpi.io.files import read_image
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
-QUICK = {"n_iter": 1, "n_passes": 2}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Let each run do little."""
-    as_chosen = BatchForm.task
-
-    def task(form):
-        chosen = as_chosen(form)
-        return replace(chosen, options=chosen.options | QUICK)
-
-    monkeypatch.setattr(BatchForm, "task", task)
 
 
 @pytest.fixture
-def folder(rng, tmp_path):
+def folder(image_folder):
     """Two good images of two planes, one in a folder inside, and a broken one."""
-    folder = tmp_path / "data"
-    (folder / "day1").mkdir(parents=True)
-    for name in ("a", "day1/b"):
-        image = rng.poisson(30, (2, 20, 22)).astype(np.uint16)
-        tifffile.imwrite(folder / f"{name}.tif", image)
-    (folder / "broken.tif").write_bytes(b"II*\0")
-    return folder
+    (image_folder / "broken.tif").write_bytes(b"II*\0")
+    return image_folder
 
 
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "out"
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
 
 
 @pytest.fixture
@@ -65,7 +40,12 @@ def widget(viewer, folder, out):
     widget.form.preset.value = "fast"
     widget.form.noise.value = "correlated"
     widget.form.device.value = "cpu"
+    do_little(widget.form)
     return widget
+
+
+def do_little(form):
+    form.advanced.n_iter.value, form.advanced.n_passes.value = 1, 2
 
 
 class Gate:
@@ -131,6 +111,7 @@ def test_from_the_menu_to_a_folder_of_results_and_their_report(
     widget.form.output.value = out
     widget.form.noise.value = "correlated"
     widget.form.noise_map.value = True
+    do_little(widget.form)
     assert not widget.report_button.enabled
     widget.run_button.native.click()
     assert widget.running
@@ -164,6 +145,30 @@ def test_some_files_are_denoised_into_ome_zarr(widget, folder, out, qtbot):
     finish(widget, qtbot)
     assert statuses(widget) == {"a.tif": "done"}
     assert (out / "a_denoised.ome.zarr").is_dir()
+
+
+def test_advanced_settings_and_uncertainty_go_into_the_results(
+    viewer, widget, folder, out, qtbot
+):
+    form = widget.form
+    form.advanced_fold.expand()
+    form.advanced.mask_ratio.value = 0.4
+    form.advanced.n_passes.value = 8
+    form.advanced.seed.value = 5
+    form.advanced.uncertainty.native.click()
+    widget.run()
+    finish(widget, qtbot)
+    assert statuses(widget)["a.tif"] == "done"
+    choose(widget, "a.tif")
+    widget.open_result()
+    report = viewer.layers["a_denoised"].metadata["napari_mpi"]
+    assert report["seed"] == 5
+    assert report["settings"] == {"n_iter": 1, "n_passes": 8, "mask_ratio": 0.4}
+    uncertainty = read_image(out / "a_uncertainty.ome.tif").data
+    noisy = read_image(folder / "a.tif").data
+    expected = denoise(noisy, **form.options()).uncertainty
+    np.testing.assert_allclose(uncertainty, expected, rtol=1e-4)
+    assert (uncertainty > 0).any()
 
 
 def test_listing_tells_what_would_be_done_and_writes_nothing(widget, out, qtbot):

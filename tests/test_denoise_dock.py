@@ -12,15 +12,8 @@ TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def widget(viewer):
-    widget = DenoiseWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="MPI denoise")
-    return widget
+def widget(denoise_dock):
+    return denoise_dock
 
 
 def finish(widget, qtbot):
@@ -31,7 +24,7 @@ def test_from_the_plugins_menu_to_two_new_layers(viewer, noisy, qtbot):
     layer = viewer.add_image(noisy, name="cells", scale=(0.5, 0.25))
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
     assert widget.form.image.value is layer
-    widget.form.n_iter.value = 3
+    widget.form.advanced.n_iter.value = 3
     widget.run_button.clicked.emit(True)
     assert widget.running
     assert not widget.run_button.enabled
@@ -65,7 +58,7 @@ def test_a_second_run_adds_new_layers_and_keeps_the_choice(
     viewer, widget, noisy, qtbot
 ):
     layer = viewer.add_image(noisy, name="cells")
-    widget.form.n_iter.value = 1
+    widget.form.advanced.n_iter.value = 1
     for _ in range(2):
         widget.run()
         finish(widget, qtbot)
@@ -75,7 +68,7 @@ def test_a_second_run_adds_new_layers_and_keeps_the_choice(
 
 def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
-    widget.form.n_iter.value = 100_000
+    widget.form.advanced.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
     widget.cancel_button.clicked.emit(True)
@@ -89,7 +82,7 @@ def test_cancel_in_mid_run_leaves_nothing(viewer, widget, noisy, qtbot):
 def test_stop_and_keep_adds_the_estimate_so_far(viewer, widget, noisy, qtbot):
     viewer.add_image(np.stack([noisy, noisy]), name="stack")
     widget.form.preset.value = "paper-fast"
-    widget.form.n_iter.value = 100_000
+    widget.form.advanced.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
     widget.keep_button.clicked.emit(True)
@@ -105,7 +98,7 @@ def test_there_is_nothing_to_keep_before_the_first_plane_is_filled(
     viewer, widget, noisy, qtbot
 ):
     viewer.add_image(noisy)
-    widget.form.n_iter.value = 100_000
+    widget.form.advanced.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "Learning" in widget.status.value, timeout=TIMEOUT)
     widget.keep_button.clicked.emit(True)
@@ -116,11 +109,11 @@ def test_there_is_nothing_to_keep_before_the_first_plane_is_filled(
 
 def test_the_window_stays_live_during_a_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
-    widget.form.n_iter.value = 100_000
+    widget.form.advanced.n_iter.value = 100_000
     widget.run()
     qtbot.waitUntil(lambda: "step" in widget.status.value, timeout=TIMEOUT)
-    widget.form.seed.value = 7
-    assert widget.form.seed.value == 7
+    widget.form.advanced.seed.value = 7
+    assert widget.form.advanced.seed.value == 7
     assert widget.running
     widget.cancel()
     finish(widget, qtbot)
@@ -173,11 +166,11 @@ def test_without_an_image_there_is_a_hint(widget):
 def test_the_advanced_settings_show_what_preset_and_noise_stand_for(widget):
     widget.form.preset.value = "paper"
     widget.form.noise.value = "independent"
-    assert widget.form.n_iter.value == 1000
-    assert widget.form.mask_ratio.value == pytest.approx(0.3)
-    assert widget.form.averaging.value == pytest.approx(0.99)
+    assert widget.form.advanced.n_iter.value == 1000
+    assert widget.form.advanced.mask_ratio.value == pytest.approx(0.3)
+    assert widget.form.advanced.averaging.value == pytest.approx(0.99)
     widget.form.noise.value = "strongly-correlated"
-    assert widget.form.pixel_shuffle.value == 2
+    assert widget.form.advanced.pixel_shuffle.value == 2
 
 
 def test_only_devices_that_exist_are_offered(widget):
@@ -194,7 +187,7 @@ def test_own_weights_are_chosen_from_a_file(viewer, widget, noisy, qtbot, tmp_pa
     viewer.add_image(noisy, name="cells")
     widget.form.weights.value = "from file…"
     widget.form.weights_file.value = own
-    widget.form.n_iter.value = 1
+    widget.form.advanced.n_iter.value = 1
     widget.run()
     finish(widget, qtbot)
     report = viewer.layers["cells denoised"].metadata["napari_mpi"]
@@ -232,8 +225,8 @@ def slow_passes(monkeypatch):
 @pytest.mark.usefixtures("slow_passes")
 def test_slices_appear_while_a_run_is_going(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(np.stack([noisy] * 4), name="cells", colormap="green")
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 20
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 20
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     shown = viewer.layers["cells denoised"]
@@ -260,8 +253,8 @@ def test_slices_appear_while_a_run_is_going(viewer, widget, noisy, qtbot):
 @pytest.mark.usefixtures("slow_passes")
 def test_cancelling_takes_away_what_was_shown(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 10_000
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 10_000
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     widget.cancel()
@@ -272,8 +265,8 @@ def test_cancelling_takes_away_what_was_shown(viewer, widget, noisy, qtbot):
 @pytest.mark.usefixtures("slow_passes")
 def test_what_is_shown_can_be_removed_during_the_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 60
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 60
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     viewer.layers.remove("cells denoised")
@@ -285,8 +278,8 @@ def test_what_is_shown_can_be_removed_during_the_run(viewer, widget, noisy, qtbo
 @pytest.mark.usefixtures("slow_passes")
 def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(noisy, name="cells")
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 10_000
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 10_000
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     viewer.layers.remove(layer)
@@ -300,8 +293,8 @@ def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
     widget = DenoiseWidget(viewer)
     dock = viewer.window.add_dock_widget(widget, name="MPI denoise")
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 10_000
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 10_000
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     viewer.window.remove_dock_widget(dock)
@@ -314,8 +307,8 @@ def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
 def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(np.stack([noisy] * 3), name="cells")
     viewer.dims.set_current_step(0, 1)
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 2
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 2
     widget.try_button.clicked.emit(True)
     assert widget.running
     finish(widget, qtbot)
@@ -337,7 +330,7 @@ def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbo
 
 def test_a_trial_can_be_cancelled(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget.form.n_iter.value = 100_000
+    widget.form.advanced.n_iter.value = 100_000
     widget.try_region()
     widget.cancel()
     finish(widget, qtbot)
@@ -356,9 +349,9 @@ def test_a_run_can_be_copied_as_python_and_as_a_command(viewer, widget, noisy, q
 
     viewer.add_image(noisy, name="cells")
     assert not widget.replay.python_button.enabled
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 2
-    widget.form.seed.value = 5
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 2
+    widget.form.advanced.seed.value = 5
     widget.run()
     finish(widget, qtbot)
     widget.replay.python_button.clicked.emit(True)

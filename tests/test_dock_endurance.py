@@ -29,8 +29,8 @@ def viewer(make_napari_viewer):
 def widget(viewer):
     widget = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(widget, name="MPI denoise")
-    widget.form.n_iter.value = 1
-    widget.form.n_passes.value = 4
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 4
     return widget
 
 
@@ -77,8 +77,8 @@ def test_the_main_thread_is_never_busy_for_long_during_a_run(
         lambda self, tile, mask, predicted: predicted.add_(self._plane.noisy * 0.9),
     )
     widget.form.noise.value = "independent"
-    widget.form.n_iter.value = 0
-    widget.form.n_passes.value = 2
+    widget.form.advanced.n_iter.value = 0
+    widget.form.advanced.n_passes.value = 2
     image = rng.poisson(50, (3, 512, 512)).astype(np.uint16)
     small = viewer.add_image(image[0, :40, :40], name="small")
     widget.run()  # what is loaded by the first run only is no part of this
@@ -106,7 +106,7 @@ def test_fifty_runs_with_random_cancels_leave_nothing_behind(
 ):
     rng = np.random.default_rng(50)
     viewer.add_image(noisy[:16, :16], name="cells")
-    widget.form.n_passes.value = 2
+    widget.form.advanced.n_passes.value = 2
 
     def one_run(cancel_after: int | None) -> None:
         widget.run()

@@ -5,24 +5,16 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 from napari_mpi import denoise
-from napari_mpi._napari.denoise_dock import DenoiseWidget
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 QUICK = {"n_iter": 1, "n_passes": 2}
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def widget(viewer):
-    widget = DenoiseWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="MPI denoise")
-    widget.form.n_iter.value = QUICK["n_iter"]
-    widget.form.n_passes.value = QUICK["n_passes"]
-    return widget
+def widget(denoise_dock):
+    denoise_dock.form.advanced.n_iter.value = QUICK["n_iter"]
+    denoise_dock.form.advanced.n_passes.value = QUICK["n_passes"]
+    return denoise_dock
 
 
 def run(widget, qtbot):
@@ -53,6 +45,15 @@ def test_the_plane_you_see_is_denoised_alone_and_in_its_place(
     assert denoised.metadata["napari_mpi"]["planes"] == "2:3"
     assert widget.form.planes.which.value == "current"
     assert widget.form.image.value is layer
+
+
+def test_planes_are_offered_of_an_image_that_was_open_before_the_dock(viewer, stack):
+    layer = viewer.add_image(stack, name="cells")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
+    planes = widget.form.planes
+    planes.which.value = "range"
+    planes.first.value, planes.last.value = 1, 2
+    assert planes.part(layer, viewer.dims.point).planes == "1:3"
 
 
 def test_a_range_of_time_points(viewer, widget, stack, qtbot):
@@ -157,11 +158,11 @@ def test_without_live_preview_nothing_is_shown_before_the_end(
     monkeypatch.setattr(
         Preferences, "load", classmethod(lambda cls: cls(live_preview=False))
     )
-    shown = []
-    monkeypatch.setattr(DenoiseWidget, "_show_growing", shown.append)
     viewer.add_image(stack, name="cells")
+    added = []
+    viewer.layers.events.inserted.connect(lambda event: added.append(event.value.name))
     run(widget, qtbot)
-    assert not shown
+    assert added == ["cells noise map", "cells denoised"]
     denoised = viewer.layers["cells denoised"]
     assert np.array_equal(denoised.data, denoise(stack, **QUICK).image)
 

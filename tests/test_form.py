@@ -39,12 +39,15 @@ def test_a_run_from_the_settings_of_another_gives_the_same_bits(
         result.image, name="earlier", metadata={"napari_mpi": result.report}
     )
     widget.form.preset.value = "paper"
-    widget.form.seed.value = 3
+    widget.form.advanced.seed.value = 3
     widget.form.image.value = earlier
     widget.replay.use_button.clicked.emit(True)
     assert widget.form.preset.value == "fast"
     assert widget.form.noise.value == "independent"
-    assert (widget.form.seed.value, widget.form.n_iter.value) == (11, 3)
+    assert (widget.form.advanced.seed.value, widget.form.advanced.n_iter.value) == (
+        11,
+        3,
+    )
     assert widget.form.device.value == "cpu"
     assert "learning_rate 0.001" in widget.status.value
     widget.form.image.value = layer
@@ -56,7 +59,7 @@ def test_a_run_from_the_settings_of_another_gives_the_same_bits(
 
 
 def test_what_was_asked_for_counts_even_where_the_preset_stands_for_it(form, noisy):
-    n_iter = form.n_iter.value
+    n_iter = form.advanced.n_iter.value
     report = report_of(noisy) | {"settings": {"n_iter": n_iter}}
     assert form.use(report) == []
     assert form.options()["n_iter"] == n_iter
@@ -68,7 +71,7 @@ def test_settings_without_a_field_last_until_another_choice(form, noisy):
     form.use(report_of(noisy, own_pixel=False, scaling="none"))
     assert form.options()["own_pixel"] is False
     assert form.options()["scaling"] == "none"
-    form.scaling.value = "range"
+    form.advanced.scaling.value = "range"
     assert form.options()["scaling"] == "range"
     form.preset.value = "paper"
     assert "own_pixel" not in form.options()
@@ -77,8 +80,8 @@ def test_settings_without_a_field_last_until_another_choice(form, noisy):
 def test_what_the_user_changes_afterwards_counts(form, noisy):
     form.use(report_of(noisy, mask_ratio=0.123456))
     assert form.options()["mask_ratio"] == 0.123456
-    form.mask_ratio.value = 0.4
-    form.n_iter.value = 9
+    form.advanced.mask_ratio.value = 0.4
+    form.advanced.n_iter.value = 9
     assert form.options()["mask_ratio"] == pytest.approx(0.4)
     assert form.options()["n_iter"] == 9
 

@@ -1,9 +1,7 @@
 """Downloads from a real local server, and imports of real files."""
 
 import hashlib
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -32,41 +30,6 @@ def folder(tmp_path, monkeypatch):
     path = tmp_path / "weights"
     monkeypatch.setenv("NAPARI_MPI_WEIGHTS", str(path))
     return path
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """Serve a weights file under the name "lab", with faults on demand."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            server.requests += 1
-            if server.fault == "missing":
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
-            self.end_headers()
-            half = len(CONTENT) // 2
-            self.wfile.write(CONTENT[:half] if server.fault == "broken" else CONTENT)
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.requests, server.fault = 0, None
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    lab = replace(
-        next(iter(ONLINE.values())),
-        url=f"http://127.0.0.1:{server.server_port}/lab.safetensors",
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-    )
-    monkeypatch.setattr(weights_library, "ONLINE", {"lab": lab})
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_a_download_is_then_known_by_its_name(server, folder):

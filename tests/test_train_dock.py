@@ -4,6 +4,7 @@ import dask.array
 import numpy as np
 import pytest
 import tifffile
+from magicgui.widgets import PushButton
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
@@ -28,11 +29,6 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def image():
     clean = fluorescence_image((128, 96), np.random.default_rng(0))
     return (4000 * clean).astype(np.uint16)
@@ -43,9 +39,9 @@ def opened(viewer):
     viewer.window.add_dock_widget(widget, name="MPI train weights")
     widget.form.unit.value = "steps"
     widget.form.budget.value = 2
-    widget.form.batch_size.value = 1
-    widget.form.device.value = "cpu"
-    widget.form.name.value = "lab"
+    widget.form.advanced.batch_size.value = 1
+    widget.form.advanced.device.value = "cpu"
+    widget.form.weights_name.value = "lab"
     return widget
 
 
@@ -85,7 +81,7 @@ def test_from_the_plugins_menu_to_weights_in_the_first_docks_list(
     assert [layer.name for layer in widget.form.layers.value] == ["cells"]
     widget.form.unit.value = "steps"
     widget.form.budget.value = 1
-    widget.form.batch_size.value = 1
+    widget.form.advanced.batch_size.value = 1
     widget.train_button.clicked.emit(True)
     assert widget.running
     assert not widget.train_button.enabled
@@ -259,7 +255,7 @@ def test_weights_can_be_saved_in_a_file_of_ones_own(widget, tmp_path, folder, qt
 def test_a_name_that_will_not_do_is_refused_before_training(widget, folder, name):
     folder.mkdir()
     shutil.copy(BUNDLED["universal"], folder / "taken.safetensors")
-    widget.form.name.value = name
+    widget.form.weights_name.value = name
     notification_manager.records.clear()
     widget.train()
     assert not widget.running
@@ -336,7 +332,7 @@ def test_an_interrupted_training_can_be_begun_anew_or_left(widget, folder, qtbot
 
 @pytest.mark.usefixtures("interrupted")
 def test_other_settings_cannot_be_carried_on_and_are_named(widget, qtbot):
-    widget.form.seed.value = 3
+    widget.form.advanced.seed.value = 3
     answer("Carry on")
     widget.train()
     finish(widget, qtbot)
@@ -349,12 +345,14 @@ def test_the_dock_is_narrow_and_every_control_has_a_tooltip(widget):
     form = widget.form
     for control in (
         *(form.source, form.layers, form.folder, form.start, form.start_file),
-        *(form.budget, form.unit, form.place, form.name, form.file),
+        *(form.budget, form.unit, form.place, form.weights_name, form.file),
         *form.advanced,
         *(widget.train_button, widget.pause_button),
         *(widget.finish_button, widget.cancel_button),
     ):
         assert control.tooltip
+        is_button = isinstance(control, PushButton)
+        assert is_button or control.native.accessibleName()
 
 
 def test_closing_the_window_ends_the_training_and_leaves_a_checkpoint(

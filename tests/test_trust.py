@@ -8,7 +8,6 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtGui import QColor
 
 from napari_mpi._napari.course import CoursePanel
-from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.layers import denoised_layer, picture_layer, pictures
 from napari_mpi._napari.result_layers import result_layers
 from napari_mpi._napari.trust import TrustPanel
@@ -19,17 +18,10 @@ TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def widget(viewer):
-    widget = DenoiseWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="MPI denoise")
-    widget.form.n_iter.value = 4
-    widget.form.n_passes.value = 2
-    return widget
+def widget(denoise_dock):
+    denoise_dock.form.advanced.n_iter.value = 4
+    denoise_dock.form.advanced.n_passes.value = 2
+    return denoise_dock
 
 
 def delete(widget):
@@ -92,7 +84,7 @@ def test_the_course_is_plotted_while_the_run_goes_on(
 
     monkeypatch.setattr(Adaptation, "_backward", slowly)
     viewer.add_image(noisy, name="cells")
-    widget.form.n_iter.value = 100_000
+    widget.form.advanced.n_iter.value = 100_000
     widget.trust.course.expand()
     widget.run()
     plot = widget.trust.course.loss_plot
@@ -141,7 +133,7 @@ def test_another_plane_begins_another_curve(viewer, qtbot):
 def test_without_learning_there_is_no_plot_but_a_sentence(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
     widget.form.noise.value = "correlated"
-    widget.form.n_iter.value = 0
+    widget.form.advanced.n_iter.value = 0
     run(widget, qtbot)
     widget.trust.course.expand()
     assert widget.trust.course.loss_plot.isHidden()
@@ -151,7 +143,7 @@ def test_without_learning_there_is_no_plot_but_a_sentence(viewer, widget, noisy,
 def test_the_published_presets_have_a_course_too(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
     widget.form.preset.value = "paper-fast"
-    widget.form.n_iter.value = 5
+    widget.form.advanced.n_iter.value = 5
     run(widget, qtbot)
     widget.trust.course.expand()
     assert len(widget.trust.course.loss_plot.points(0)[0]) == 5
@@ -332,8 +324,8 @@ def test_results_are_found_by_their_record_and_not_by_their_name(viewer, noisy):
 
 def test_the_uncertainty_is_a_third_layer_when_asked_for(viewer, widget, noisy, qtbot):
     layer = viewer.add_image(noisy, name="cells", scale=(0.5, 0.25))
-    assert not widget.form.uncertainty.value
-    widget.form.uncertainty.value = True
+    assert not widget.form.advanced.uncertainty.value
+    widget.form.advanced.uncertainty.value = True
     run(widget, qtbot)
     assert [one.name for one in viewer.layers] == [
         "cells",

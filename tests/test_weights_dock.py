@@ -1,21 +1,13 @@
-import hashlib
-import threading
-from contextlib import suppress
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
-from napari_mpi._napari import weights_dock
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.weights_dock import WeightsWidget
 from napari_mpi.engine.network import Hourglass
-from napari_mpi.weights import library
-from napari_mpi.weights.library import ONLINE, installed_weights
+from napari_mpi.weights.library import installed_weights
 from napari_mpi.weights.loading import BUNDLED, save_weights
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
@@ -27,49 +19,6 @@ def folder(tmp_path, monkeypatch):
     path = tmp_path / "weights"
     monkeypatch.setenv("NAPARI_MPI_WEIGHTS", str(path))
     return path
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """Serve a weights file under the name "lab", whole, broken or in two halves."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(CONTENT)))
-            self.end_headers()
-            half = len(CONTENT) // 2
-            self.wfile.write(CONTENT[:half])
-            if server.fault == "slow":
-                server.go_on.wait(60)
-            if server.fault != "broken":
-                with suppress(OSError):  # the other side may have gone, as it should
-                    self.wfile.write(CONTENT[half:])
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.fault, server.go_on = None, threading.Event()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    lab = replace(
-        next(iter(ONLINE.values())),
-        url=f"http://127.0.0.1:{server.server_port}/lab.safetensors",
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-    )
-    monkeypatch.setattr(library, "ONLINE", {"lab": lab})
-    monkeypatch.setattr(weights_dock, "ONLINE", {"lab": lab})
-    yield server
-    server.go_on.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
 
 
 @pytest.fixture

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from napari.utils.notifications import notification_manager, show_info, show_warning
+from magicgui.widgets import Container, PushButton
+from napari.utils.notifications import show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QPlainTextEdit, QSizePolicy
+from qtpy.QtWidgets import QPlainTextEdit
 
 from napari_mpi._napari.batch_form import BatchForm
 from napari_mpi._napari.batch_table import BatchTable
 from napari_mpi._napari.batch_workers import (
     BatchCourse,
     BatchFailedError,
-    BatchTask,
     batch_in_thread,
     list_in_thread,
 )
+from napari_mpi._napari.controls import row
 from napari_mpi._napari.keyboard import make_reachable
 from napari_mpi._napari.preferences import Preferences
+from napari_mpi._napari.run_dock import RunDock
 from napari_mpi.batch.inputs import Inputs
 from napari_mpi.batch.plan import Planned
 from napari_mpi.batch.records import Record
@@ -40,7 +40,7 @@ _CARRY_ON = (
 )
 
 
-class BatchWidget(Container):  # type: ignore[misc]
+class BatchWidget(RunDock, Container):  # type: ignore[misc]
     """Denoise many files, each on its own, into a folder.
 
     Parameters
@@ -52,9 +52,8 @@ class BatchWidget(Container):  # type: ignore[misc]
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(labels=False)
         self._viewer = napari_viewer
-        self._worker: Any = None
         self._course = BatchCourse()
-        self._cancelled = self._failed = self._closed = False
+        self._cancelled = self._failed = False
 
         preferences = Preferences.load()
         prefer_weights_folder(preferences.weights_folder)
@@ -74,14 +73,7 @@ class BatchWidget(Container):  # type: ignore[misc]
             tooltip="Stop now. Finished files stay, and a later run with the same "
             "settings carries on.",
         )
-        self.progress = ProgressBar(
-            label="progress",
-            min=0,
-            max=1000,
-            value=0,
-            tooltip="How much of the batch is done.",
-        )
-        self.status = Label(value=_READY, tooltip="What is being done.")
+        self._set_up("batch", _READY)
         self.table = BatchTable()
         self.details = QPlainTextEdit()
         self.details.setReadOnly(True)
@@ -99,15 +91,10 @@ class BatchWidget(Container):  # type: ignore[misc]
             enabled=False,
             tooltip="Open batch.html, which shows all files before and after.",
         )
-        buttons = _row(self.list_button, self.run_button, self.cancel_button)
-        openers = _row(self.open_button, self.report_button)
+        buttons = row(self.list_button, self.run_button, self.cancel_button)
+        openers = row(self.open_button, self.report_button)
         self.extend([self.form, buttons, self.progress])
         layout = self.native.layout()
-        self.status.native.setWordWrap(True)
-        # A long text takes more lines; it must not pull the dock wide.
-        self.status.native.setSizePolicy(
-            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
-        )
         for part in (self.status.native, self.table, self.details, openers.native):
             layout.addWidget(part)
         self._poll = QTimer(self.native)
@@ -122,28 +109,18 @@ class BatchWidget(Container):  # type: ignore[misc]
         self.form.output.changed.connect(self._offer_report)
         self.table.itemSelectionChanged.connect(self._show_details)
         self.table.cellDoubleClicked.connect(lambda *_: self.open_result())
-        self.native.destroyed.connect(self._on_closed)
         self._set_running(False)
         self._show_details()
-        make_reachable(self, openers)
-
-    @property
-    def running(self) -> bool:
-        """Whether files are being listed or denoised."""
-        return self._worker is not None
+        self.native.destroyed.connect(self._on_closed)
+        make_reachable(self, self.form.advanced, openers)
 
     def list_files(self) -> None:
         """Tell what would be done, and write nothing."""
-        task = self._task()
-        if task is not None:
-            self._start(list_in_thread, task)
+        self._begin(list_in_thread)
 
     def run(self) -> None:
         """Denoise all files, or carry on where an earlier run ended."""
-        task = self._task()
-        if task is not None:
-            self._start(batch_in_thread, task, self._course)
-            self._poll.start()
+        self._begin(batch_in_thread, self._course)
 
     def cancel(self) -> None:
         """Stop after the current iteration; finished files and planes stay."""
@@ -165,24 +142,18 @@ class BatchWidget(Container):  # type: ignore[misc]
 
     def open_report(self) -> None:
         """Open the report in the browser."""
-        report = self._report()
+        report = self.form.report()
         if report and not QDesktopServices.openUrl(QUrl.fromLocalFile(str(report))):
             show_info(f"The report is {report}.")
 
-    def _task(self) -> BatchTask | None:
+    def _begin(self, work: Any, *arguments: Any) -> None:
         if self.running:
-            return None
+            return
         try:
-            return self.form.task()
+            task = self.form.task()
         except ValueError as error:
             self._refuse(str(error))
-            return None
-
-    def _refuse(self, said: str) -> None:
-        show_warning(said)
-        self.status.value = said
-
-    def _start(self, work: Any, *arguments: Any) -> None:
+            return
         self._cancelled = self._failed = False
         self._listing = work is list_in_thread
         self._n_files = 0
@@ -190,21 +161,11 @@ class BatchWidget(Container):  # type: ignore[misc]
         self._counts = Counter[str]()
         self._seconds, self._memory = 0.0, 0
         self._course.at_work = None
-        self._worker = self._course.worker = work(
-            *arguments,
-            _start_thread=False,
-            _connect={
-                "yielded": self._on_yielded,
-                "warned": self._on_warning,
-                "errored": self._on_error,
-                "finished": self._on_finished,
-            },
-        )
+        worker = self._course.worker = work(task, *arguments)
         self.table.setRowCount(0)
-        self.progress.value = 0
         self.status.value = "Looking for images …"
-        self._set_running(True)
-        self._worker.start()
+        self._poll.start()
+        self._start(worker)
 
     def _on_yielded(self, item: Inputs | Planned | Record) -> None:
         # What the thread still has to say finds no widgets any more.
@@ -248,25 +209,19 @@ class BatchWidget(Container):  # type: ignore[misc]
         number = f"File {len(self._over) + 1} of {self._n_files}"
         self.status.value = f"{number}: {job.name}, {place}"
 
-    def _on_warning(self, warning: tuple[Any, ...]) -> None:
-        show_warning(str(warning[0]))
-
     def _on_error(self, error: Exception) -> None:
         self._failed = True
-        if self._closed:
-            return
-        if isinstance(error, BatchFailedError):
+        if not isinstance(error, BatchFailedError):  # no one's fault but ours
+            super()._on_error(error)
+        elif not self._closed:
             self._refuse(str(error))
-        else:  # no one's fault but ours
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-            self.status.value = f"Not done: {error}"
 
     def _on_finished(self) -> None:
-        self._worker = self._course.worker = None
+        super()._on_finished()
+        self._course.worker = None
         if self._closed:
             return
         self._poll.stop()
-        self._set_running(False)
         self._offer_report()
         if not self._failed:
             self.status.value = self._outcome()
@@ -289,27 +244,10 @@ class BatchWidget(Container):  # type: ignore[misc]
         self.details.setPlainText(self.table.details())
         self.open_button.enabled = self.table.result() is not None
 
-    def _report(self) -> Path | None:
-        folder = self.form.output_folder()
-        report = None if folder is None else folder / "batch.html"
-        return report if report is not None and report.is_file() else None
-
     def _offer_report(self) -> None:
-        self.report_button.enabled = self._report() is not None
-
-    def _on_closed(self) -> None:
-        """End the batch when the dock or the window is gone."""
-        self._closed = True
-        if self._worker is not None:
-            self._worker.quit()
+        self.report_button.enabled = self.form.report() is not None
 
     def _set_running(self, running: bool) -> None:
         self.form.enabled = not running
         self.list_button.enabled = self.run_button.enabled = not running
         self.cancel_button.enabled = running
-
-
-def _row(*buttons: PushButton) -> Container:
-    row = Container(widgets=list(buttons), layout="horizontal", labels=False)
-    row.margins = (0, 0, 0, 0)
-    return row

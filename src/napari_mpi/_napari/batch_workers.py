@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from superqt.utils import GeneratorWorker, thread_worker
+from superqt.utils import thread_worker
 
+from napari_mpi._napari.workers import ClosingWorker
 from napari_mpi.batch.api import checked_settings, iter_batch
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.inputs import Inputs, Job, find_inputs
@@ -85,18 +86,8 @@ class BatchCourse:
         self.at_work = job, progress
 
 
-class _ClosingWorker(GeneratorWorker):  # type: ignore[misc]
-    """Closes its generator when it is asked to quit, so that the report is written."""
-
-    def work(self) -> Any:
-        try:
-            return super().work()
-        finally:
-            self._gen.close()
-
-
 # See `workers` for why this is superqt's decorator.
-@thread_worker(worker_class=_ClosingWorker)  # type: ignore[untyped-decorator]
+@thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
 def list_in_thread(task: BatchTask) -> Generator[Inputs | Planned, None, None]:
     """Tell what would be done, and write nothing."""
     try:
@@ -107,7 +98,7 @@ def list_in_thread(task: BatchTask) -> Generator[Inputs | Planned, None, None]:
         raise BatchFailedError(reason(error)) from error
 
 
-@thread_worker(worker_class=_ClosingWorker)  # type: ignore[untyped-decorator]
+@thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
 def batch_in_thread(
     task: BatchTask, course: BatchCourse
 ) -> Generator[Inputs | Record, None, None]:

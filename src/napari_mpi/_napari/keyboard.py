@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 from magicgui.widgets import Container
-from magicgui.widgets.bases import Widget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QWidget
 
@@ -23,10 +22,7 @@ def make_reachable(dock: Container, *folded: Container) -> None:
         Controls that Qt has put into it, where magicgui does not see them.
     """
     for container in (dock, *folded):
-        for widget in _inside(container):
-            # Without a name a screen reader would say "spin box" and no more.
-            widget.native.setAccessibleName(widget.label)
-            widget.native.setAccessibleDescription(widget.tooltip or "")
+        _name_controls(container, "")
     in_order = controls(dock.native)
     for before, after in pairwise(in_order):
         QWidget.setTabOrder(before, after)
@@ -44,13 +40,14 @@ def controls(inside: QWidget) -> list[QWidget]:
     return found
 
 
-def _inside(container: Container) -> list[Widget]:
-    found = []
+def _name_controls(container: Container, tooltip: str) -> None:
     for widget in container:
-        found.append(widget)
+        said = widget.tooltip or tooltip
+        # Without a name a screen reader would say "spin box" and no more.
+        widget.native.setAccessibleName(widget.label or container.label)
+        widget.native.setAccessibleDescription(said)
         if isinstance(widget, Container):
-            found += _inside(widget)
-    return found
+            _name_controls(widget, said)
 
 
 def _in_layout_order(parent: QWidget) -> list[QWidget]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from superqt.utils import GeneratorWorker, thread_worker
+from superqt.utils import thread_worker
 
+from napari_mpi._napari.workers import ClosingWorker, ComputationFailedError
 from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import ImageData
 from napari_mpi.training.held_out import Preview
@@ -41,10 +42,6 @@ _REFRESH_PREVIEW = 3.0
 _SHARE_OF_PREVIEW = 0.05
 
 
-class _TrainingFailedError(Exception):
-    """A failure inside the computation, in words for the user."""
-
-
 @dataclass(frozen=True)
 class TrainingJob:
     """What is to be trained, on what, and where it is saved."""
@@ -58,18 +55,8 @@ class TrainingJob:
     device: str = "auto"
 
 
-class _ClosingWorker(GeneratorWorker):  # type: ignore[misc]
-    """Closes its generator when it is asked to quit, so that a checkpoint is left."""
-
-    def work(self) -> Any:
-        try:
-            return super().work()
-        finally:
-            self._gen.close()
-
-
 # See `workers` for why this is superqt's decorator.
-@thread_worker(worker_class=_ClosingWorker)  # type: ignore[untyped-decorator]
+@thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
 def train_in_thread(
     job: TrainingJob,
 ) -> Generator[Training | Preview | PretrainStep | None, str | None, Training | None]:
@@ -111,8 +98,8 @@ def train_in_thread(
         return training
     # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
     except RuntimeError as error:
-        raise _TrainingFailedError(
-            f"The computation failed: {error}. Try the device cpu, or smaller crops."
+        raise ComputationFailedError(
+            error, "Try the device cpu, or smaller crops."
         ) from error
 
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Shapes
+from napari.layers import Shapes
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton
 from scipy.ndimage import map_coordinates
 
-from napari_mpi._napari.folds import Fold
 from napari_mpi._napari.listening import Listener
-from napari_mpi._napari.plots import Plot, Series, wrapped_label
-from napari_mpi._napari.result_layers import ResultLayers, result_layers
+from napari_mpi._napari.plots import Series
+from napari_mpi._napari.result_layers import (
+    ResultFold,
+    ResultLayers,
+    result_layers,
+)
 
 __all__ = ["ProfilePanel"]
 
 _LAYER_NAME = "profile line"
-_NEEDS_LAYERS = "This needs the denoised layer and its noise map, both open."
 
 
-class ProfilePanel(Fold):
+class ProfilePanel(ResultFold):
     """A folded plot of input and denoised along a line of the shown slice.
 
     The line is the last one in the topmost shapes layer that has any, or else runs
@@ -37,46 +38,29 @@ class ProfilePanel(Fold):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(
+            viewer,
             "line profile",
             "Intensities of the input and of the denoised image along a line.",
-        )
-        self._viewer = viewer
-        self._report: Mapping[str, Any] | None = None
-        self._chosen: Image | None = None
-        self.plot = Plot(
-            viewer,
             "distance",
             "intensity",
             [Series("input", 0), Series("denoised", 1)],
         )
-        self.words = wrapped_label()
         self.draw_button = QPushButton("Draw a line")
         self.draw_button.setToolTip(
             "Draw the line with the mouse, in a shapes layer. Draw another one, or "
             "move it, and the profile follows."
         )
         self.draw_button.clicked.connect(self.draw_line)
-        for widget in (self.words, self.plot, self.draw_button):
-            self.addWidget(widget)
-        self.collapse(animate=False)
-        self._on_change = Listener(self.later)
+        self.addWidget(self.draw_button)
         self._on_layer = Listener(self._on_inserted)
-        viewer.dims.events.current_step.connect(self._on_change.hear)
         viewer.layers.events.inserted.connect(self._on_layer.hear)
         viewer.layers.events.removed.connect(self._on_change.hear)
         for layer in viewer.layers:
             self._watch(layer)
 
-    def show_report(
-        self, report: Mapping[str, Any] | None, chosen: Image | None
-    ) -> None:
-        """Look at the layers of this report from now on."""
-        self._report, self._chosen = report, chosen
-        self.now()
-
     def draw_line(self) -> None:
         """Let the user draw a line, in a shapes layer that is added if need be."""
-        layers = self._layers()
+        layers = result_layers(self._viewer, self._report, self._chosen)
         if layers is None:
             return
         for layer in self._viewer.layers:
@@ -100,12 +84,12 @@ class ProfilePanel(Fold):
 
     def draw(self) -> None:
         """Plot the line in the slice that is shown."""
-        layers = self._layers()
-        self.plot.setVisible(layers is not None)
-        self.draw_button.setEnabled(layers is not None)
-        if layers is None:
-            self.words.setText(_NEEDS_LAYERS)
-            return
+        self.draw_button.setEnabled(False)
+        super().draw()
+
+    def plot_layers(self, layers: ResultLayers) -> None:
+        """Plot the line through these layers."""
+        self.draw_button.setEnabled(True)
         denoised, noise_map = layers.planes(self._viewer)
         line = self._drawn_line()
         if line is None:
@@ -129,9 +113,6 @@ class ProfilePanel(Fold):
         self.plot.set_points(0, distance, after + removed)
         self.plot.set_points(1, distance, after)
         self.words.setText(said)
-
-    def _layers(self) -> ResultLayers | None:
-        return result_layers(self._viewer, self._report, self._chosen)
 
     def _drawn_line(self) -> NDArray[np.float64] | None:
         """Return both ends of the line in world coordinates, if there is one."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_mpi._napari.layers import layer_array, look_of
 from napari_mpi.arrays.planes import MIN_SIZE
 
-__all__ = ["Region", "region_layer", "visible_region"]
+__all__ = ["Region", "region_layer", "show_plane", "visible_region"]
 
 # Denoised within seconds on two processor cores.
 _MAX_SIZE = 256  # pixels
@@ -68,6 +70,14 @@ def visible_region(layer: Image, point: tuple[float, ...]) -> Region:
         for (low, high), length in zip(corners.T, spatial[-2:], strict=True)
     ]
     return Region(index, *sides)
+
+
+def show_plane(layer: Image, index: Sequence[int], viewer: ViewerModel) -> None:
+    """Move the viewer's sliders to a plane of a layer."""
+    corner = [*index, *[0] * (layer.ndim - len(index))]
+    first = viewer.dims.ndim - layer.ndim
+    for axis, at in enumerate(layer.data_to_world(corner)[: len(index)], first):
+        viewer.dims.set_point(axis, at)
 
 
 def _middle(start: int, stop: int, length: int) -> slice:

@@ -8,6 +8,7 @@ from magicgui.widgets import Container, PushButton
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QApplication
 
+from napari_mpi._napari.controls import row
 from napari_mpi.pipeline.replay import as_command, as_python
 
 __all__ = ["ReplayButtons"]
@@ -38,13 +39,7 @@ class ReplayButtons(Container):  # type: ignore[misc]
             tooltip="Copy a command that repeats the last run, or the one that made "
             "the chosen image.",
         )
-        copying = Container(
-            widgets=[self.python_button, self.command_button],
-            layout="horizontal",
-            labels=False,
-        )
-        copying.margins = (0, 0, 0, 0)
-        self.extend([self.use_button, copying])
+        self.extend([self.use_button, row(self.python_button, self.command_button)])
         self.python_button.clicked.connect(self.copy_as_python)
         self.command_button.clicked.connect(self.copy_as_command)
 

@@ -11,10 +11,15 @@ from napari.layers import Image
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
+from napari_mpi._napari.folds import Fold
 from napari_mpi._napari.layers import ROLE, layer_array
+from napari_mpi._napari.listening import Listener
+from napari_mpi._napari.plots import Plot, Series, wrapped_label
 from napari_mpi._napari.region import visible_region
 
-__all__ = ["ResultLayers", "result_layers"]
+__all__ = ["ResultFold", "ResultLayers", "result_layers"]
+
+_NEEDS_LAYERS = "This needs the denoised layer and its noise map, both open."
 
 
 @dataclass(frozen=True)
@@ -105,3 +110,58 @@ def _role(layer: Image) -> str:
         extras = ("noise map", "uncertainty")
         role = next((extra for extra in extras if extra in layer.name), "denoised")
     return str(role)
+
+
+class ResultFold(Fold):
+    """A folded plot of the shown slice of a result.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
+    title, tooltip : str
+        Of the fold.
+    x, y, series
+        Of the plot.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        title: str,
+        tooltip: str,
+        x: str,
+        y: str,
+        series: list[Series],
+    ) -> None:
+        super().__init__(title, tooltip)
+        self._viewer = viewer
+        self._report: Mapping[str, Any] | None = None
+        self._chosen: Image | None = None
+        self.words = wrapped_label()
+        self.plot = Plot(viewer, x, y, series)
+        self.addWidget(self.words)
+        self.addWidget(self.plot)
+        self.collapse()
+        self._on_change = Listener(self.later)
+        viewer.dims.events.current_step.connect(self._on_change.hear)
+
+    def show_report(
+        self, report: Mapping[str, Any] | None, chosen: Image | None
+    ) -> None:
+        """Look at the layers of this report from now on."""
+        self._report, self._chosen = report, chosen
+        self.now()
+
+    def draw(self) -> None:
+        """Plot the slice that is shown, if the layers are there."""
+        layers = result_layers(self._viewer, self._report, self._chosen)
+        self.plot.setVisible(layers is not None)
+        if layers is None:
+            self.words.setText(_NEEDS_LAYERS)
+        else:
+            self.plot_layers(layers)
+
+    def plot_layers(self, layers: ResultLayers) -> None:
+        """Plot these layers, and say in words what is seen."""
+        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from magicgui.widgets import ComboBox, Container, SpinBox
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_mpi._napari.controls import row
 from napari_mpi._napari.layers import layer_array
-from napari_mpi._napari.region import visible_region
+from napari_mpi._napari.region import show_plane, visible_region
 from napari_mpi.arrays.parts import part_of
 
 __all__ = ["LayerPart", "PlaneChoice", "chosen_layers"]
@@ -67,7 +69,7 @@ class PlaneChoice(Container):  # type: ignore[misc]
     """Choose all planes of a layer, the one that is shown, or a range of them."""
 
     def __init__(self) -> None:
-        super().__init__(layout="vertical", labels=False, label="planes")
+        super().__init__(layout="vertical", labels=False, name="planes")
         self.margins = (0, 0, 0, 0)
         self._offered = False
         self.which = ComboBox(
@@ -75,9 +77,7 @@ class PlaneChoice(Container):  # type: ignore[misc]
                 ("all planes", _ALL),
                 ("the plane you see", _CURRENT),
                 ("from … to …", _RANGE),
-            ],
-            tooltip="Which planes of a stack to denoise. The result covers these "
-            "planes only and lies in their place.",
+            ]
         )
         self.first = SpinBox(
             label="first plane",
@@ -89,13 +89,7 @@ class PlaneChoice(Container):  # type: ignore[misc]
             min=0,
             tooltip="The last plane, counted as on the slider of the viewer.",
         )
-        self.range = Container(
-            widgets=[self.first, self.last],
-            layout="horizontal",
-            labels=False,
-            visible=False,
-        )
-        self.range.margins = (0, 0, 0, 0)
+        self.range = row(self.first, self.last, visible=False)
         self.extend([self.which, self.range])
         self.which.changed.connect(self._show_range)
 
@@ -152,6 +146,42 @@ class PlaneChoice(Container):  # type: ignore[misc]
         chosen = range(shape[axis])[low : high + 1]
         index[axis] = slice(chosen.start, chosen.stop)
         return LayerPart(layer, tuple(index))
+
+    def use(self, planes: str, layer: Image, viewer: ViewerModel) -> bool:
+        """Choose the planes of an earlier run.
+
+        Parameters
+        ----------
+        planes : str
+            `LayerPart.planes` of that run.
+        layer : napari.layers.Image
+            Where they are chosen; `follow` knows it.
+        viewer : napari.components.ViewerModel
+            Its sliders are moved to a plane that was denoised alone.
+
+        Returns
+        -------
+        bool
+            False if the layer does not have these planes; then all are chosen.
+        """
+        self.which.value = _ALL
+        if not planes or not self._offered:
+            return not planes
+        shape = _leading_shape(layer)
+        index = [slice(*map(int, one.split(":"))) for one in planes.split(",")]
+        chosen = index[min(_slider_axis(shape), len(index) - 1)]
+        with suppress(ValueError):  # the boxes know how many planes there are
+            self.first.value, self.last.value = chosen.start, chosen.stop - 1
+            self.which.value = _RANGE
+            if self.part(layer, viewer.dims.point).planes == planes:
+                return True
+        if len(index) == len(shape) and all(n.stop == n.start + 1 for n in index):
+            show_plane(layer, [one.start for one in index], viewer)
+            self.which.value = _CURRENT
+            if self.part(layer, viewer.dims.point).planes == planes:
+                return True
+        self.which.value = _ALL
+        return False
 
 
 def _leading_shape(layer: Image) -> tuple[int, ...]:

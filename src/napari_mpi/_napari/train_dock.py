@@ -6,21 +6,16 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from napari.utils.notifications import notification_manager, show_warning
+from magicgui.widgets import PushButton
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QScrollArea,
-    QSizePolicy,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_mpi._napari.before_after import BeforeAndAfter
+from napari_mpi._napari.controls import row
 from napari_mpi._napari.curve import LossCurve
 from napari_mpi._napari.dialogs import ask
+from napari_mpi._napari.keyboard import make_reachable
 from napari_mpi._napari.library_events import library_events
 from napari_mpi._napari.library_workers import (
     DISCARD,
@@ -30,6 +25,7 @@ from napari_mpi._napari.library_workers import (
     TrainingJob,
     train_in_thread,
 )
+from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.train_form import TrainForm
 from napari_mpi.training.held_out import Preview
 from napari_mpi.training.pretrain import PretrainStep, Training
@@ -51,7 +47,7 @@ _NOT_COMPARED = (
 )
 
 
-class TrainWidget(QScrollArea):  # type: ignore[misc]
+class TrainWidget(RunDock, QScrollArea):  # type: ignore[misc]
     """Train weights on image layers or a folder.
 
     Parameters
@@ -62,12 +58,10 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self._worker: Any = None
         self._training: Training | None = None
         self._job: TrainingJob | None = None
         self._losses: list[float] = []
         self._refreshed = self._redrawn = 0.0
-        self._gone = False
 
         self.form = TrainForm(napari_viewer)
         self.train_button = PushButton(
@@ -84,21 +78,10 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
         self.cancel_button = PushButton(
             text="Cancel", tooltip="End now and save nothing."
         )
-        self.progress = ProgressBar(label="progress", min=0, max=1000, value=0)
-        self.status = Label(value=_ADVICE)
-        buttons = Container(
-            widgets=[self.pause_button, self.finish_button, self.cancel_button],
-            layout="horizontal",
-            labels=False,
-        )
-        buttons.margins = (0, 0, 0, 0)
+        self._set_up("training", _ADVICE)
+        buttons = row(self.pause_button, self.finish_button, self.cancel_button)
         self.curve = LossCurve(napari_viewer)
         self.before_after = BeforeAndAfter()
-        # A long text takes more lines; it must not pull the dock wide.
-        self.status.native.setWordWrap(True)
-        self.status.native.setSizePolicy(
-            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
-        )
         self.tabs = QTabWidget()
         self.tabs.addTab(self.before_after, "before and after")
         self.tabs.addTab(self.curve, "loss curve")
@@ -116,22 +99,19 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self._set_running(False)
+        make_reachable(self.form, self.form.advanced)
 
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.pause_or_go_on)
         self.finish_button.clicked.connect(self.stop_and_save)
         self.cancel_button.clicked.connect(self.cancel)
         # Qt drops a widget's own slots before it says that the widget is destroyed.
-        self.destroyed.connect(lambda: self._on_destroyed())
+        self.destroyed.connect(lambda: self._on_closed())
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""
-        self.form.reset_choices()
-
-    @property
-    def running(self) -> bool:
-        """Whether a training is under way, be it paused."""
-        return self._worker is not None
+        if not self._closed:
+            self.form.reset_choices()
 
     def train(self) -> None:
         """Start a training with what the form says."""
@@ -145,27 +125,13 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
             if self.form.place.value == self.form.place.choices[0]:
                 job.output.parent.mkdir(parents=True, exist_ok=True)
         except (ValueError, OSError) as error:
-            show_warning(str(error))
-            self.status.value = str(error)
+            self._refuse(str(error))
             return
         self._job, self._training, self._losses = job, None, []
-        self._worker = train_in_thread(
-            job,
-            _start_thread=False,
-            _connect={
-                "yielded": self._on_yielded,
-                "warned": self._on_warning,
-                "returned": self._on_result,
-                "errored": self._on_error,
-                "finished": self._on_finished,
-            },
-        )
-        self.progress.value = 0
-        self._set_running(True)
+        self.status.value = "Reading the images …"
+        self._start(train_in_thread(job))
         # Until the images are read there is nothing to pause or to save.
         self.pause_button.enabled = self.finish_button.enabled = False
-        self.status.value = "Reading the images …"
-        self._worker.start()
 
     def pause_or_go_on(self) -> None:
         """Let the training wait, or let it go on."""
@@ -211,7 +177,7 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
 
     def _on_yielded(self, item: Training | Preview | PretrainStep | None) -> None:
         # A yield that was under way when the window was closed shows nothing.
-        if self._gone or self._worker is None or self._worker.abort_requested:
+        if self._closed or self._worker is None or self._worker.abort_requested:
             return
         if isinstance(item, Training):
             self._training = item
@@ -250,7 +216,7 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
 
     def _on_result(self, training: Training | None) -> None:
         # A cancelled training returns nothing.
-        if self._gone or training is None or self._job is None:
+        if self._closed or training is None or self._job is None:
             return
         self.curve.show_losses(self._losses)
         self.progress.value = 1000
@@ -259,25 +225,9 @@ class TrainWidget(QScrollArea):  # type: ignore[misc]
         self.status.value = f"{verdict} Saved as {self._job.output.stem}."
         library_events.changed.emit()
 
-    def _on_warning(self, warning: tuple[Any, ...]) -> None:
-        show_warning(str(warning[0]))
-
-    def _on_error(self, error: Exception) -> None:
-        notification_manager.receive_error(type(error), error, error.__traceback__)
-        if self._gone:
-            return
-        self.status.value = f"Not done: {error}"
-
     def _on_finished(self) -> None:
-        self._worker = self._training = self._job = None
-        if not self._gone:
-            self._set_running(False)
-
-    def _on_destroyed(self) -> None:
-        # What the thread still has to say finds no widgets any more.
-        self._gone = True
-        if self._worker is not None:
-            self._worker.quit()
+        super()._on_finished()
+        self._training = self._job = None
 
     def _set_ending(self, words: str) -> None:
         self.pause_button.enabled = self.finish_button.enabled = False

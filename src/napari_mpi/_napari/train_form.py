@@ -9,7 +9,6 @@ from magicgui.widgets import (
     CheckBox,
     ComboBox,
     Container,
-    FileEdit,
     FloatSpinBox,
     LineEdit,
     Select,
@@ -17,13 +16,21 @@ from magicgui.widgets import (
 )
 from napari.layers import Image
 from napari.viewer import Viewer
-from superqt import QCollapsible
 
+from napari_mpi._napari.controls import (
+    WEIGHTS_FILES,
+    chosen_path,
+    device_choice,
+    explain,
+    fold_away,
+    path_field,
+    row,
+    seed_field,
+)
 from napari_mpi._napari.layers import layer_array
 from napari_mpi._napari.library_events import LibraryFollower
 from napari_mpi._napari.library_workers import TrainingJob
 from napari_mpi.config import PretrainConfig
-from napari_mpi.engine.devices import available_devices
 from napari_mpi.io.files import ImageData
 from napari_mpi.io.image_data import without_calibration
 from napari_mpi.weights.library import installed_weights
@@ -34,8 +41,30 @@ __all__ = ["TrainForm"]
 _LAYERS, _FOLDER = "layers in napari", "a folder"
 _FROM_FILE, _FROM_NOTHING = "from file…", "from nothing"
 _IN_LIST, _IN_FILE = "in the weights list", "in a file"
-_WEIGHTS_FILTER = "Weights (*.safetensors *.pth *.pt)"
 _DEFAULTS = PretrainConfig(minutes=60)
+_TOOLTIPS = {
+    "source": "What to learn from: images with much light and little noise.",
+    "layers": "The layers to learn from; Ctrl-click takes several. They are not "
+    "changed.",
+    "folder": "A folder of images with much light and little noise.",
+    "start": "The weights to go on from. From nothing takes hours or days.",
+    "start_file": "Weights that were trained here, or the MPI authors' files.",
+    "length": "How long to train.",
+    "budget": "How long to train; an hour is a good beginning.",
+    "unit": "Whether to count minutes, pauses left out, or steps.",
+    "place": "In the list, the weights can be chosen by name in MPI denoise.",
+    "weights_name": "What the new weights will be called in the list.",
+    "file": "The file to write; its name ends in .safetensors.",
+    "noise_share": "Share of crops that the network sees with simulated noise.",
+    "synthetic_share": "Share of crops that are drawn by the computer instead of cut "
+    "from your images; useful with few images.",
+    "crop_size": "Side of the crops in pixels, a multiple of 32.",
+    "batch_size": "How many crops the network learns from in each step.",
+    "learning_rate": "How far each step goes at first; smaller is more careful.",
+    "rgb": "Train weights for RGB images; otherwise colour becomes gray.",
+    "seed": "The same seed gives the same training.",
+    "device": "Where to compute; 'auto' takes the fastest there is.",
+}
 
 
 class TrainForm(Container):  # type: ignore[misc]
@@ -48,90 +77,33 @@ class TrainForm(Container):  # type: ignore[misc]
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__(labels=True)
+        super().__init__()
         self._viewer = viewer
-        self.margins = (0, 0, 0, 0)
-        self.source = ComboBox(
-            label="images",
-            choices=[_LAYERS, _FOLDER],
-            tooltip="What to learn from: images with much light and little noise.",
-        )
-        self.layers = Select(
-            label="layers",
-            choices=self._image_layers,
-            tooltip="The layers to learn from; Ctrl-click takes several. They are not "
-            "changed.",
-        )
-        self.layers.native.setMaximumHeight(84)
-        self.folder = FileEdit(
-            label="folder",
-            mode="d",
-            tooltip="A folder of images with much light and little noise.",
-        )
-        self.start = ComboBox(
-            label="start",
-            choices=lambda _: [
-                *BUNDLED,
-                *installed_weights(),
-                _FROM_FILE,
-                _FROM_NOTHING,
-            ],
-            tooltip="The weights to go on from. From nothing takes hours or days.",
-        )
-        self.start_file = FileEdit(
-            label="file",
-            filter=_WEIGHTS_FILTER,
-            tooltip="Weights that were trained here, or the MPI authors' files.",
-        )
         self.budget = FloatSpinBox(
-            value=60,
-            min=0.1,
-            max=1_000_000,
-            step=1,
-            tooltip="How long to train; an hour is a good beginning.",
+            name="budget", label="length", value=60, min=0.1, max=1_000_000, step=1
         )
-        self.unit = ComboBox(
-            choices=["minutes", "steps"],
-            tooltip="Whether to count minutes, pauses left out, or steps.",
-        )
-        self.budget.native.setDecimals(1)
-        length = Container(
-            widgets=[self.budget, self.unit],
-            layout="horizontal",
-            labels=False,
-            label="length",
-        )
-        length.margins = (0, 0, 0, 0)
-        self.place = ComboBox(
-            label="save",
-            choices=[_IN_LIST, _IN_FILE],
-            tooltip="In the list, the weights can be chosen by name in MPI denoise.",
-        )
-        self.name = LineEdit(
-            label="name",
-            value="my-microscope",
-            tooltip="What the new weights will be called in the list.",
-        )
-        self.file = FileEdit(
-            label="file",
-            mode="w",
-            filter="Weights (*.safetensors)",
-            tooltip="The file to write; its name ends in .safetensors.",
-        )
+        self.unit = ComboBox(name="unit", choices=["minutes", "steps"])
+        length = row(self.budget, self.unit, name="length")
+        explain(length, _TOOLTIPS)
         self.extend(
             [
-                self.source,
-                self.layers,
-                self.folder,
-                self.start,
-                self.start_file,
+                ComboBox(name="source", label="images", choices=[_LAYERS, _FOLDER]),
+                Select(name="layers", choices=self._image_layers),
+                path_field(name="folder", mode="d"),
+                ComboBox(name="start", choices=_starting_points),
+                path_field(name="start_file", label="file", filter=WEIGHTS_FILES),
                 length,
-                self.place,
-                self.name,
-                self.file,
+                ComboBox(name="place", label="save", choices=[_IN_LIST, _IN_FILE]),
+                LineEdit(name="weights_name", label="name", value="my-microscope"),
+                path_field(name="file", mode="w", filter="Weights (*.safetensors)"),
             ]
         )
-        self._fold_advanced()
+        explain(self, _TOOLTIPS)
+        self.margins = (0, 0, 0, 0)
+        self.layers.native.setMaximumHeight(84)
+        self.budget.native.setDecimals(1)
+        self.advanced = _training_settings()
+        self.advanced_fold = fold_away(self, self.advanced)
         for choice in (self.source, self.start, self.place):
             choice.changed.connect(self._show_what_counts)
         self.start.changed.connect(self._show_learning_rate)
@@ -141,83 +113,6 @@ class TrainForm(Container):  # type: ignore[misc]
         if isinstance(active, Image):
             self.layers.value = [active]
         LibraryFollower(self.native, self.start.reset_choices)
-
-    def _fold_advanced(self) -> None:
-        """Put the expert settings at the end, folded away."""
-        self.noise_share = FloatSpinBox(
-            label="noisy share",
-            value=_DEFAULTS.noise_share,
-            min=0,
-            max=1,
-            step=0.1,
-            tooltip="Share of crops that the network sees with simulated noise.",
-        )
-        self.synthetic_share = FloatSpinBox(
-            label="synthetic share",
-            value=_DEFAULTS.synthetic_share,
-            min=0,
-            max=1,
-            step=0.1,
-            tooltip="Share of crops that are drawn by the computer instead of cut from "
-            "your images; useful with few images.",
-        )
-        self.crop_size = SpinBox(
-            label="crop size",
-            value=_DEFAULTS.crop_size,
-            min=64,
-            max=512,
-            step=32,
-            tooltip="Side of the crops in pixels, a multiple of 32.",
-        )
-        self.batch_size = SpinBox(
-            label="crops a step",
-            value=_DEFAULTS.batch_size,
-            min=1,
-            max=1024,
-            tooltip="How many crops the network learns from in each step.",
-        )
-        self.learning_rate = FloatSpinBox(
-            label="learning rate",
-            value=_DEFAULTS.first_learning_rate(from_weights=True),
-            min=0.00001,
-            max=0.1,
-            step=0.0001,
-            tooltip="How far each step goes at first; smaller is more careful.",
-        )
-        self.rgb = CheckBox(
-            label="for colour",
-            text="",
-            tooltip="Train weights for RGB images; otherwise colour becomes gray.",
-        )
-        self.seed = SpinBox(
-            label="seed",
-            min=0,
-            max=2**31 - 1,
-            tooltip="The same seed gives the same training.",
-        )
-        self.device = ComboBox(
-            label="device",
-            choices=["auto", *available_devices()],
-            tooltip="Where to compute; 'auto' takes the fastest there is.",
-        )
-        self.advanced = Container(
-            widgets=[
-                self.noise_share,
-                self.synthetic_share,
-                self.crop_size,
-                self.batch_size,
-                self.learning_rate,
-                self.rgb,
-                self.seed,
-                self.device,
-            ],
-            labels=True,
-        )
-        self.advanced.margins = (0, 0, 0, 0)
-        self.advanced_fold = QCollapsible("advanced settings")
-        self.advanced_fold.addWidget(self.advanced.native)
-        self.advanced_fold.collapse(animate=False)
-        self.native.layout().addWidget(self.advanced_fold)
 
     def job(self) -> TrainingJob:
         """Gather what the thread needs, so that it never touches a widget.
@@ -233,13 +128,15 @@ class TrainForm(Container):  # type: ignore[misc]
             if not images:
                 raise ValueError("Choose at least one layer to learn from.")
         else:
-            folders = [_chosen(self.folder, "Choose the folder to learn from.")]
+            folders = [chosen_path(self.folder, "Choose the folder to learn from.")]
         init: str | Path | None = self.start.value
         if init == _FROM_NOTHING:
             init = None
         elif init == _FROM_FILE:
-            init = _chosen(self.start_file, "Choose the file of weights to start from.")
+            init = chosen_path(self.start_file, "Choose the weights to start from.")
         in_minutes = self.unit.value == "minutes"
+        settings = self.advanced.asdict()
+        device = settings.pop("device")
         return TrainingJob(
             images=images,
             folders=folders,
@@ -247,23 +144,17 @@ class TrainForm(Container):  # type: ignore[misc]
             config=PretrainConfig(
                 minutes=self.budget.value if in_minutes else None,
                 steps=None if in_minutes else max(1, round(self.budget.value)),
-                crop_size=self.crop_size.value,
-                batch_size=self.batch_size.value,
-                learning_rate=self.learning_rate.value,
-                synthetic_share=self.synthetic_share.value,
-                noise_share=self.noise_share.value,
-                rgb=self.rgb.value,
-                seed=self.seed.value,
+                **settings,
             ),
             init=init,
-            device=self.device.value,
+            device=device,
         )
 
     def _output(self) -> Path:
         if self.place.value == _IN_FILE:
-            path = _chosen(self.file, "Choose the file to save the new weights in.")
+            path = chosen_path(self.file, "Choose the file to save the weights in.")
             return path if path.suffix else path.with_suffix(".safetensors")
-        name = self.name.value.strip().removesuffix(".safetensors")
+        name = self.weights_name.value.strip().removesuffix(".safetensors")
         if not name or Path(name).name != name or "\\" in name or name.startswith("."):
             raise ValueError(
                 f"{name!r} cannot be the name of weights: give a plain name, for "
@@ -288,11 +179,11 @@ class TrainForm(Container):  # type: ignore[misc]
         self.layers.visible = self.source.value == _LAYERS
         self.folder.visible = self.source.value == _FOLDER
         self.start_file.visible = self.start.value == _FROM_FILE
-        self.name.visible = self.place.value == _IN_LIST
+        self.weights_name.visible = self.place.value == _IN_LIST
         self.file.visible = self.place.value == _IN_FILE
 
     def _show_learning_rate(self, start: str) -> None:
-        self.learning_rate.value = _DEFAULTS.first_learning_rate(
+        self.advanced.learning_rate.value = _DEFAULTS.first_learning_rate(
             from_weights=start != _FROM_NOTHING
         )
 
@@ -300,11 +191,32 @@ class TrainForm(Container):  # type: ignore[misc]
         self.budget.native.setDecimals(1 if unit == "minutes" else 0)
 
 
-def _chosen(field: FileEdit, otherwise: str) -> Path:
-    # An empty field stands for the folder that one is in.
-    if field.value is None or str(field.value) in ("", "."):
-        raise ValueError(otherwise)
-    return Path(field.value)
+def _starting_points(_: Any) -> list[str]:
+    return [*BUNDLED, *installed_weights(), _FROM_FILE, _FROM_NOTHING]
+
+
+def _training_settings() -> Container:
+    """Make a field for each of the expert settings, which are of `PretrainConfig`."""
+    rate = _DEFAULTS.first_learning_rate(from_weights=True)
+    settings = Container()
+    settings.extend(
+        [
+            FloatSpinBox(name="noise_share", label="noisy share", max=1, step=0.1),
+            FloatSpinBox(name="synthetic_share", max=1, step=0.1),
+            SpinBox(name="crop_size", min=64, max=512, step=32),
+            SpinBox(name="batch_size", label="crops a step", min=1, max=1024),
+            FloatSpinBox(
+                name="learning_rate", value=rate, min=1e-5, max=0.1, step=0.0001
+            ),
+            CheckBox(name="rgb", label="for colour images"),
+            seed_field(),
+            device_choice(),
+        ]
+    )
+    for name in ("noise_share", "synthetic_share", "crop_size", "batch_size"):
+        settings[name].value = getattr(_DEFAULTS, name)
+    explain(settings, _TOOLTIPS)
+    return settings
 
 
 def _opened(layer: Image) -> ImageData:

@@ -20,18 +20,14 @@ from qtpy.QtWidgets import (
 
 from napari_mpi._napari.course import CoursePanel
 from napari_mpi._napari.folds import Fold, one_at_a_time
-from napari_mpi._napari.listening import Listener
-from napari_mpi._napari.plots import Plot, Series, wrapped_label
+from napari_mpi._napari.plots import Series, wrapped_label
 from napari_mpi._napari.profile import ProfilePanel
-from napari_mpi._napari.result_layers import result_layers
+from napari_mpi._napari.result_layers import ResultFold, ResultLayers
 from napari_mpi.analysis.noise import NoiseEstimate
 from napari_mpi.analysis.photon_transfer import photon_transfer
 from napari_mpi.pipeline.findings import figures, headline, in_words
 
 __all__ = ["TrustPanel"]
-
-_NEEDS_LAYERS = "This needs the denoised layer and its noise map, both open."
-
 
 _LEAST_HEIGHT = 170  # pixels; the folded titles and a line or two
 
@@ -130,7 +126,7 @@ class FiguresPanel(Fold):
             self.table.addRow(wrapped_label("Nothing was measured in this run."))
 
 
-class PhotonTransferPanel(Fold):
+class PhotonTransferPanel(ResultFold):
     """A folded plot of the removed noise over the intensity.
 
     Parameters
@@ -141,15 +137,10 @@ class PhotonTransferPanel(Fold):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(
+            viewer,
             "noise and intensity",
             "How strong the removed noise is at each intensity of the shown slice, and "
             "how strong the noise of the input was estimated to be.",
-        )
-        self._viewer = viewer
-        self._report: Mapping[str, Any] | None = None
-        self._chosen: Image | None = None
-        self.plot = Plot(
-            viewer,
             "denoised intensity",
             "variance",
             [
@@ -157,27 +148,10 @@ class PhotonTransferPanel(Fold):
                 Series("estimated before", 1),
             ],
         )
-        self.words = wrapped_label()
-        self.addWidget(self.words)
-        self.addWidget(self.plot)
-        self.collapse(animate=False)
-        self._on_change = Listener(self.later)
-        viewer.dims.events.current_step.connect(self._on_change.hear)
 
-    def show_report(
-        self, report: Mapping[str, Any] | None, chosen: Image | None
-    ) -> None:
-        """Look at the layers of this report from now on."""
-        self._report, self._chosen = report, chosen
-        self.now()
-
-    def draw(self) -> None:
+    def plot_layers(self, layers: ResultLayers) -> None:
         """Plot the slice that is shown."""
-        layers = result_layers(self._viewer, self._report, self._chosen)
-        self.plot.setVisible(layers is not None)
-        if layers is None or self._report is None:
-            self.words.setText(_NEEDS_LAYERS)
-            return
+        assert self._report is not None
         found = photon_transfer(*layers.planes(self._viewer))
         self.plot.set_points(0, found.intensity, found.variance)
         noise = self._report["noise_estimate"]

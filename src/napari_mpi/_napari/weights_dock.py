@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mpi._napari.controls import WEIGHTS_FILES
 from napari_mpi._napari.dialogs import ask
 from napari_mpi._napari.library_events import LibraryFollower, library_events
 from napari_mpi._napari.library_workers import Transfer, download_in_thread
@@ -38,7 +39,6 @@ __all__ = ["WeightsWidget"]
 
 _TITLE = "MPI weights"
 _POLL = 100  # milliseconds
-_FILTER = "Weights (*.safetensors *.pth *.pt)"
 _DOWNLOAD, _DELETE = "Download", "Delete"
 
 
@@ -170,7 +170,7 @@ class WeightsWidget(QWidget):  # type: ignore[misc]
 
     def import_file(self) -> None:
         """Let the user choose a file and add it to the list."""
-        file, _ = QFileDialog.getOpenFileName(self, "Import weights", "", _FILTER)
+        file, _ = QFileDialog.getOpenFileName(self, "Import weights", "", WEIGHTS_FILES)
         if file:
             self.import_weights(file)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from superqt.utils import thread_worker
+from superqt.utils import GeneratorWorker, thread_worker
 
-from napari_mpi._napari.layers import Picture, channel_axis, pictures
+from napari_mpi._napari.layers import Picture, channel_axis, layer_array, pictures
 from napari_mpi._napari.region import Region
 from napari_mpi._napari.selection import LayerPart
 from napari_mpi.config import MEASURING
@@ -24,6 +25,8 @@ from napari_mpi.pipeline.api import (
 __all__ = [
     "KEEP",
     "REFRESH_PICTURE",
+    "ClosingWorker",
+    "ComputationFailedError",
     "Trial",
     "denoise_in_thread",
     "try_in_thread",
@@ -38,8 +41,22 @@ REFRESH_PICTURE = 0.5
 _SHARE_OF_LIVE = 0.04
 
 
-class _RunFailedError(Exception):
-    """A failure inside the computation, in words for the user."""
+class ComputationFailedError(Exception):
+    """A failure inside a computation, in words for the user."""
+
+    def __init__(self, error: Exception, advice: str) -> None:
+        super().__init__(f"The computation failed: {error}. {advice}")
+
+
+class ClosingWorker(GeneratorWorker):  # type: ignore[misc]
+    """Closes its generator when it is asked to quit, so that nothing is left undone."""
+
+    def work(self) -> Any:
+        """Run the generator to its end."""
+        try:
+            return super().work()
+        finally:
+            self._gen.close()
 
 
 @dataclass(frozen=True)
@@ -47,13 +64,14 @@ class Trial:
     """What a preset made of a region, and what the whole layer would take."""
 
     preset: str
+    region: Region
     result: Denoised
     forecast: Forecast
 
 
-# napari's decorator is superqt's with a second way for errors to be shown; this one
-# leaves that to us, and closing napari waits for its workers just the same.
-@thread_worker  # type: ignore[untyped-decorator]
+# napari's decorator is superqt's with a way of its own for errors to be shown. That is
+# the docks' to do, and closing napari waits for these workers just the same.
+@thread_worker(ignore_errors=True)  # type: ignore[untyped-decorator]
 def denoise_in_thread(
     part: LayerPart, options: dict[str, Any], live: bool
 ) -> Generator[Denoising | Progress | Picture, str | None, Denoised]:
@@ -90,23 +108,26 @@ def denoise_in_thread(
             yield from pictures(result, layer.rgb)
         return result
     except RuntimeError as error:
-        raise _RunFailedError(
-            f"The computation failed: {error}. Try the device cpu, or a smaller region."
+        raise ComputationFailedError(
+            error, "Try the device cpu, or a smaller region."
         ) from error
 
 
-@thread_worker  # type: ignore[untyped-decorator]
+@thread_worker(ignore_errors=True)  # type: ignore[untyped-decorator]
 def try_in_thread(
-    data: Any, region: Region, n_planes: int, rgb: bool, options: dict[str, Any]
+    part: LayerPart, region: Region, options: dict[str, Any]
 ) -> Generator[Trial | None, None, None]:
-    """Denoise a region with each measuring preset, and forecast the whole."""
+    """Denoise a region with each measuring preset, and forecast the part."""
     try:
+        data, rgb = layer_array(part.layer), part.layer.rgb
+        shape = part.array().shape
+        n_planes = math.prod(shape[: len(shape) - 2 - rgb])
         for preset in MEASURING:
             chosen = {**options, "preset": preset}
             run = iter_denoise(region.cut(data), rgb=rgb, **chosen)
             for _ in run:
                 yield None  # here a cancelled worker ends
             whole = iter_denoise(region.plane(data), rgb=rgb, **chosen)
-            yield Trial(preset, run.result(), whole.forecast(n_planes))
+            yield Trial(preset, region, run.result(), whole.forecast(n_planes))
     except RuntimeError as error:
-        raise _RunFailedError(f"The computation failed: {error}.") from error
+        raise ComputationFailedError(error, "Try the device cpu.") from error

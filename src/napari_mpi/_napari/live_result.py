@@ -1,0 +1,93 @@
+"""The layers that a run adds, which fill while it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from napari.layers import Image
+from napari.viewer import Viewer
+
+from napari_mpi._napari.layers import Picture, denoised_layer, picture_layer
+from napari_mpi._napari.selection import LayerPart
+from napari_mpi._napari.workers import REFRESH_PICTURE
+from napari_mpi.pipeline.api import Denoised
+
+__all__ = ["LiveResult"]
+
+
+class LiveResult:
+    """The layers of a run, which are the user's once it is complete.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where they are added.
+    part : LayerPart
+        What the run is about.
+    on_added : callable
+        Called after each layer that is added.
+
+    Attributes
+    ----------
+    image : ndarray or None
+        The array that the run fills, if it is to be seen.
+    """
+
+    def __init__(
+        self, viewer: Viewer, part: LayerPart, on_added: Callable[[], None]
+    ) -> None:
+        self._viewer, self._part, self._on_added = viewer, part, on_added
+        self.image: Any = None
+        self._denoised: Image | None = None
+        self._pictures: list[Image] = []
+        self._repainted = 0.0
+
+    def _add(self, layer: Image) -> Image:
+        self._viewer.add_layer(layer)
+        self._on_added()
+        return layer
+
+    def _make_denoised(self, image: Any, report: dict[str, Any]) -> Image:
+        return self._add(
+            denoised_layer(self._part.layer, image, report, self._part.offset)
+        )
+
+    def grow(self) -> None:
+        """Let the denoised layer show what is reached, some times a second."""
+        now = time.monotonic()
+        if self.image is None or now - self._repainted < REFRESH_PICTURE:
+            return
+        self._repainted = now
+        if self._denoised is None:
+            self._denoised = self._make_denoised(self.image, {})
+        elif self._denoised in self._viewer.layers:
+            self._denoised.refresh()
+
+    def add_picture(self, picture: Picture) -> None:
+        """Add a layer; one in a turn, so that the window never waits."""
+        layer = picture_layer(self._part.layer, picture, self._part.offset)
+        self._pictures.append(self._add(layer))
+
+    def complete(self, result: Denoised) -> bool:
+        """Leave the layers to the user; False if there are none, for lack of pixels."""
+        if not self._pictures:
+            return False
+        layers = self._viewer.layers
+        if self._denoised is None or self._denoised not in layers:
+            self._denoised = self._make_denoised(result.image, result.report)
+        else:  # it was there before the noise map, and goes on top of it
+            layers.move(layers.index(self._denoised), len(layers))
+            self._denoised.metadata["napari_mpi"] = result.report
+            self._denoised.refresh()
+        layers.selection.active = self._denoised
+        self._on_added()
+        self._denoised, self._pictures = None, []
+        return True
+
+    def discard(self) -> None:
+        """Take away what a run has left that was cancelled or that failed."""
+        for layer in (self._denoised, *self._pictures):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
