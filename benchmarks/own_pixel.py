@@ -2,9 +2,9 @@
 
     python -m benchmarks.own_pixel
 
-`napari_mpi.analysis.noise.combine_with_input` takes the error of a prediction to be a
-multiple of its spread. Each row is an image, each column a multiple; 0 is the blind
-prediction.
+`combine_with_input` of `napari_mpi.analysis.noisy_values` takes the error of a
+prediction to be a multiple of its spread. Each row is an image, each column a multiple;
+0 is the blind prediction.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from benchmarks._data import parser
-from napari_mpi.analysis.noise import _ERROR_PER_SPREAD as _FACTOR
-from napari_mpi.analysis.noise import combine_with_input, estimate_noise
+from napari_mpi.analysis.noise import estimate_noise
+from napari_mpi.analysis.noisy_values import _ERROR_PER_SPREAD as _FACTOR
+from napari_mpi.analysis.noisy_values import combine_with_input
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PRESETS
 from napari_mpi.engine.adapt import Adaptation, cut_crops

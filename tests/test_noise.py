@@ -5,9 +5,7 @@ import pytest
 from scipy import ndimage
 
 from napari_mpi.analysis.noise import (
-    combine_with_input,
     estimate_noise,
-    without_outliers,
 )
 from napari_mpi.training.synthetic import fluorescence_image
 
@@ -121,36 +119,6 @@ def test_the_image_is_not_changed(clean):
     before = clean.copy()
     estimate_noise(clean)
     np.testing.assert_array_equal(clean, before)
-
-
-def test_a_blind_prediction_is_corrected_where_it_is_unsure(clean, rng):
-    noisy = clean + 30 * white(rng, clean)
-    wrong = np.zeros_like(clean)
-    wrong[100:200, 100:200] = 40  # the prediction is off here, and scatters
-    spread = np.where(wrong > 0, 800.0, 0.0)
-    combined = combine_with_input(
-        noisy[np.newaxis],
-        (clean + wrong)[np.newaxis],
-        spread[np.newaxis],
-        estimate_noise(noisy),
-    )[0]
-    inside = np.s_[110:190, 110:190]
-    error = np.square(combined - clean)[inside].mean()
-    assert error < np.square(wrong)[inside].mean()
-    assert error < np.square(noisy - clean)[inside].mean()
-    # Where all predictions agree, the noisy value has no say.
-    np.testing.assert_allclose(combined[:80], clean[:80], atol=1e-6)
-
-
-def test_what_is_beyond_all_noise_is_brought_closer_to_the_prediction(clean, rng):
-    noisy = clean + 30 * white(rng, clean)
-    noise = estimate_noise(noisy)
-    noisy[50, 60] += 5000  # a hot pixel
-    planes = [plane[np.newaxis] for plane in (noisy, clean, np.zeros_like(clean))]
-    limited = without_outliers(*planes, noise)[0]
-    assert limited[50, 60] - clean[50, 60] < 200
-    # Noise of the usual size stays as it is.
-    assert np.mean(limited == noisy) > 0.998
 
 
 def test_hot_pixels_do_not_widen_the_signal_range(rng):

@@ -3,7 +3,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from napari_mpi import denoise
-from napari_mpi.analysis.noise import combine_with_input, estimate_noise
+from napari_mpi.analysis.noise import estimate_noise
+from napari_mpi.analysis.noisy_values import combine_with_input
 from napari_mpi.analysis.uncertainty import standard_error
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi.analysis.noise import NoiseEstimate, error_variance
+from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.analysis.noisy_values import error_variance
 
 __all__ = ["standard_error"]
 

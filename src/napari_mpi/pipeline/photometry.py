@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_mpi.analysis.noise import (
-    NoiseEstimate,
-    combine_with_input,
-    without_outliers,
-)
+from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.analysis.noisy_values import combine_with_input, without_outliers
 from napari_mpi.analysis.uncertainty import standard_error
 from napari_mpi.arrays.intensity import Scaling, seen, without_hot_pixels
 from napari_mpi.engine.fill import Fill

@@ -1,0 +1,142 @@
+"""Small blocks of an image, which tell its noise where they hold no structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.linalg import toeplitz
+from scipy.optimize import nnls
+from scipy.stats import norm
+
+__all__ = ["Blocks", "autocorrelation", "common", "fit_line", "share_left"]
+
+Array = NDArray[np.float64]
+
+# Of the blocks of like intensity, this share is taken to be flat.
+_FLAT_SHARE = 0.05
+_N_BINS = 12
+_MAX_BLOCKS = 20_000
+_TINY = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Square blocks, each less its mean and a fitted polynomial."""
+
+    residual: Array  # (N, B, B)
+    mean: Array  # (N,)
+    variance: Array  # (N,), per remaining degree of freedom
+    removed: Array  # (B * B, n), orthonormal columns that span the polynomials
+
+    @classmethod
+    def of(
+        cls, planes: Array, size: int, degree: int, residual: Array | None = None
+    ) -> Blocks:
+        """Cut planes (N, Y, X), or what is left of them, into blocks."""
+        stride = size // 2
+        n_all = planes.size // stride**2
+        stride = int(stride * max(1.0, np.sqrt(n_all / _MAX_BLOCKS)))
+        noisy, blocks = (
+            sliding_window_view(array, (size, size), axis=(1, 2))[
+                :, ::stride, ::stride
+            ].reshape(-1, size * size)
+            for array in (planes, planes if residual is None else residual)
+        )
+        removed = _polynomials(size, degree)
+        residual = blocks - (blocks @ removed) @ removed.T
+        freedom = size * size - removed.shape[1]
+        variance = (residual**2).sum(axis=1) / freedom
+        # Blocks at the ends of the range are cut off there and look too quiet.
+        at_end = (noisy == planes.min()) | (noisy == planes.max())
+        usable = (at_end.mean(axis=1) < 0.1) & (variance > 0)
+        if usable.sum() < 4:
+            usable = np.ones(len(blocks), bool)
+        return cls(
+            residual[usable].reshape(-1, size, size),
+            noisy[usable].mean(axis=1),
+            variance[usable],
+            removed,
+        )
+
+    def flattest(self, line: tuple[float, float, float]) -> Array:
+        """Return the blocks with the least variance for their intensity."""
+        offset, gain, floor = line
+        expected = floor + gain * np.maximum(self.mean - offset, 0)
+        # What rows and columns share is left out: choosing by it would hide stripes.
+        rest = self.residual - self.residual.mean(axis=1, keepdims=True)
+        rest = rest - rest.mean(axis=2, keepdims=True)
+        variance = (rest**2).mean(axis=(1, 2))
+        # A shift keeps an expected variance of 0 from dividing by nothing.
+        excess = variance / (expected + 1e-9 * variance.max() + _TINY)
+        n_flat = max(min(4, len(excess)), len(excess) // 10)
+        return self.residual[np.argsort(excess)[:n_flat]]
+
+
+def _polynomials(size: int, degree: int) -> Array:
+    t = np.linspace(-1, 1, size)
+    terms = [
+        np.outer(t**i, t**j).ravel()
+        for i in range(degree + 1)
+        for j in range(degree + 1 - i)
+    ]
+    q: Array = np.linalg.qr(np.stack(terms, axis=1))[0]
+    return q
+
+
+def fit_line(blocks: Blocks, left: float) -> tuple[float, float, float]:
+    """Return offset, slope and floor of the variance over the intensity."""
+    n_bins = int(np.clip(len(blocks.mean) // 100, 1, _N_BINS))
+    freedom = blocks.residual[0].size - blocks.removed.shape[1]
+    # The mean of the lowest share of a normal distribution.
+    lowest = norm.pdf(norm.ppf(_FLAT_SHARE)) / _FLAT_SHARE
+    bias = 1 - np.sqrt(2 / freedom) * lowest
+    means, variances = [], []
+    for members in np.array_split(np.argsort(blocks.mean), n_bins):
+        n_flat = int(np.ceil(_FLAT_SHARE * len(members)))
+        flat = members[np.argsort(blocks.variance[members])[:n_flat]]
+        means.append(blocks.mean[flat].mean())
+        variances.append(blocks.variance[flat].mean() / (bias * left))
+    offset = float(np.percentile(blocks.mean, 1))
+    variance = np.asarray(variances)
+    terms = np.stack([np.maximum(np.asarray(means) - offset, 0), np.ones(n_bins)], 1)
+    smallest = max(float(variance.max()) * 1e-9, _TINY)
+    weight = 1 / np.maximum(variance, smallest)
+    for _ in range(20):
+        (slope, floor), _ = nnls(terms * weight[:, None], variance * weight)
+        fitted = terms @ np.array([slope, floor])
+        # Points above the line hold structure besides noise: they pull less.
+        trust = np.minimum(fitted / np.maximum(variance, smallest), 1.0) ** 2
+        weight = np.maximum(trust, 0.01) / np.maximum(fitted, smallest)
+    return offset, float(slope), float(floor)
+
+
+def autocorrelation(residual: Array, lags: range) -> Array:
+    """Return the mean correlation along Y at each of the lags."""
+    size = residual.shape[1]
+    power = np.maximum((residual**2).mean(axis=(1, 2)), _TINY)
+    products = [residual[:, lag:] * residual[:, : size - lag] for lag in lags]
+    found = [(product.mean(axis=(1, 2)) / power).mean() for product in products]
+    return np.clip(np.asarray(found, np.float64), -1, 1)
+
+
+def common(residual: Array) -> float:
+    """Return the correlation along Y far beyond that of neighbours."""
+    size = residual.shape[1]
+    far = autocorrelation(residual, range(size // 2, size - 1))
+    return max(float(far.mean()), 0.0)
+
+
+def share_left(blocks: Blocks, along_y: Array, along_x: Array) -> float:
+    """Return what the polynomial leaves of the variance of noise that correlates."""
+    size = blocks.residual.shape[1]
+    rows, columns = (
+        toeplitz(np.concatenate([lags, np.zeros(size - len(lags))]))
+        for lags in (along_y, along_x)
+    )
+    covariance = np.kron(rows, columns)  # (B * B, B * B)
+    lost = float(np.einsum("in,ij,jn->", blocks.removed, covariance, blocks.removed))
+    freedom = len(covariance) - blocks.removed.shape[1]
+    return float(max((len(covariance) - lost) / freedom, 0.1))
