@@ -356,7 +356,7 @@ def test_closing_the_dock_or_the_window_ends_the_batch(
         viewer.close()
     else:
         viewer.window.remove_dock_widget("all")
-        widget.native.deleteLater()
+        widget.deleteLater()
     qtbot.waitUntil(lambda: worker.abort_requested, timeout=TIMEOUT)
     gate.open.set()
     qtbot.waitUntil(lambda: not worker.is_running, timeout=TIMEOUT)
@@ -368,8 +368,8 @@ def test_the_dock_is_narrow_and_every_control_has_a_tooltip(widget):
     widget.form.weights.value = "from file…"
     widget.status.value = "A long sentence about a file of a long name. " * 9
     QApplication.processEvents()
-    assert widget.native.minimumSizeHint().width() <= 300
-    dock = widget.native
+    assert widget.minimumSizeHint().width() <= 300
+    dock = widget
     shown = [*controls(dock), *dock.findChildren(QProgressBar), widget.status.native]
     assert len(shown) > 15
     for control in shown:

@@ -205,9 +205,9 @@ def test_times_are_told_in_fitting_units():
 
 def test_a_long_text_does_not_pull_the_dock_wide(widget):
     widget.status.value = "short"
-    narrow = widget.native.sizeHint().width()
+    narrow = widget.sizeHint().width()
     widget.status.value = "a long sentence about the noise that was found " * 20
-    assert widget.native.sizeHint().width() == narrow
+    assert widget.sizeHint().width() == narrow
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     viewer.window.remove_dock_widget(dock)
-    widget.native.deleteLater()
+    widget.deleteLater()
     finish(widget, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells"]
     viewer.layers.clear()  # what the dock listened to finds nothing that is gone

@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_mpi import FillConfig, denoise
 from napari_mpi._napari.denoise_dock import DenoiseWidget
@@ -14,7 +15,7 @@ TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 @pytest.fixture
 def form(qtbot):
-    form = DenoiseForm(Preferences())
+    form = DenoiseForm(ViewerModel(), Preferences())
     qtbot.addWidget(form.native)
     return form
 

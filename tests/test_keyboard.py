@@ -44,7 +44,7 @@ def tooltip(control: QWidget, dock: QWidget) -> str:
 
 
 def test_every_control_has_a_tooltip_that_is_a_sentence(widget):
-    dock = widget.native
+    dock = widget
     shown = [*controls(dock), *dock.findChildren(QProgressBar), widget.status.native]
     assert len(shown) > 20
     for control in shown:
@@ -53,12 +53,12 @@ def test_every_control_has_a_tooltip_that_is_a_sentence(widget):
 
 
 def test_every_control_that_can_be_reached_has_a_name(widget):
-    for control in controls(widget.native):
+    for control in controls(widget):
         named = control
-        while named is not widget.native and not named.accessibleName():
+        while named is not widget and not named.accessibleName():
             named = named.parentWidget()
         text = control.text() if isinstance(control, QAbstractButton) else ""
-        assert text or named is not widget.native, control
+        assert text or named is not widget, control
 
 
 def test_tab_goes_through_the_controls_from_top_to_bottom(qtbot):
@@ -69,7 +69,7 @@ def test_tab_goes_through_the_controls_from_top_to_bottom(qtbot):
     widget.form.advanced_fold.expand(animate=False)
     widget.show()
     QApplication.processEvents()
-    in_order = controls(widget.native)
+    in_order = controls(widget)
     chain, here = [], in_order[0]
     while here not in chain:
         chain.append(here)
@@ -79,10 +79,10 @@ def test_tab_goes_through_the_controls_from_top_to_bottom(qtbot):
         one
         for one in in_order
         # An area that scrolls ends below what it holds.
-        if one.isVisibleTo(widget.native) and not isinstance(one, QScrollArea)
+        if one.isVisibleTo(widget) and not isinstance(one, QScrollArea)
     ]
     assert len(shown) > 18
-    rows = [one.mapTo(widget.native, QPoint(0, one.height())).y() for one in shown]
+    rows = [one.mapTo(widget, QPoint(0, one.height())).y() for one in shown]
     # Controls of one row may differ in height.
     assert all(below > row - 10 for row, below in pairwise(rows))
     widget.close()
@@ -102,8 +102,17 @@ def test_each_button_is_pressed_by_alt_and_a_letter_of_its_own(widget):
 
 
 def test_the_dock_fits_into_a_narrow_window(widget):
-    assert widget.native.minimumSizeHint().width() <= WIDTH
+    assert widget.minimumSizeHint().width() <= WIDTH
     widget.status.value = "A long sentence about the noise that was found. " * 9
     widget.run_button.text = "&Run on 12 layers"
     QApplication.processEvents()
-    assert widget.native.minimumSizeHint().width() <= WIDTH
+    assert widget.minimumSizeHint().width() <= WIDTH
+
+
+def test_the_unfolded_dock_fits_onto_a_small_screen_and_scrolls(widget):
+    widget.form.advanced_fold.expand(animate=False)
+    widget.resize(WIDTH, 500)
+    QApplication.processEvents()
+    assert widget.minimumSizeHint().height() <= 400
+    assert widget.widget().height() > widget.viewport().height()
+    assert widget.verticalScrollBar().maximum() > 0

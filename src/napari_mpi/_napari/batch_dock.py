@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from magicgui.widgets import Container, PushButton
+from magicgui.widgets import PushButton
 from napari.utils.notifications import show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, QUrl
@@ -21,7 +21,6 @@ from napari_mpi._napari.batch_workers import (
     list_in_thread,
 )
 from napari_mpi._napari.controls import row
-from napari_mpi._napari.keyboard import make_reachable
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi.batch.inputs import Inputs
@@ -40,7 +39,7 @@ _CARRY_ON = (
 )
 
 
-class BatchWidget(RunDock, Container):  # type: ignore[misc]
+class BatchWidget(RunDock):
     """Denoise many files, each on its own, into a folder.
 
     Parameters
@@ -50,7 +49,7 @@ class BatchWidget(RunDock, Container):  # type: ignore[misc]
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(labels=False)
+        super().__init__()
         self._viewer = napari_viewer
         self._course = BatchCourse()
         self._cancelled = self._failed = False
@@ -93,11 +92,16 @@ class BatchWidget(RunDock, Container):  # type: ignore[misc]
         )
         buttons = row(self.list_button, self.run_button, self.cancel_button)
         openers = row(self.open_button, self.report_button)
-        self.extend([self.form, buttons, self.progress])
-        layout = self.native.layout()
-        for part in (self.status.native, self.table, self.details, openers.native):
-            layout.addWidget(part)
-        self._poll = QTimer(self.native)
+        self._lay_out(
+            self.form,
+            buttons,
+            self.progress,
+            self.status,
+            self.table,
+            self.details,
+            openers,
+        )
+        self._poll = QTimer(self)
         self._poll.setInterval(_POLL)
         self._poll.timeout.connect(self._follow)
 
@@ -109,10 +113,7 @@ class BatchWidget(RunDock, Container):  # type: ignore[misc]
         self.form.output.changed.connect(self._offer_report)
         self.table.itemSelectionChanged.connect(self._show_details)
         self.table.cellDoubleClicked.connect(lambda *_: self.open_result())
-        self._set_running(False)
         self._show_details()
-        self.native.destroyed.connect(self._on_closed)
-        make_reachable(self, self.form.advanced, openers)
 
     def list_files(self) -> None:
         """Tell what would be done, and write nothing."""

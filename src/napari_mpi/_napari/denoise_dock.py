@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from magicgui.widgets import Container, PushButton
+from magicgui.widgets import PushButton
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
@@ -13,7 +13,6 @@ from napari.viewer import Viewer
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.earlier_run import EarlierRun
 from napari_mpi._napari.form import DenoiseForm
-from napari_mpi._napari.keyboard import make_reachable
 from napari_mpi._napari.layers import Picture
 from napari_mpi._napari.live_result import LiveResult
 from napari_mpi._napari.preferences import Preferences
@@ -34,7 +33,7 @@ __all__ = ["DenoiseWidget"]
 _REFRESH = 0.1
 
 
-class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
+class DenoiseWidget(RunDock):
     """Denoise an image layer into two new ones.
 
     Parameters
@@ -44,7 +43,7 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(labels=False)
+        super().__init__()
         self._viewer = napari_viewer
         self._queue = RunQueue()
         self._part: LayerPart | None = None  # what the run is about
@@ -56,7 +55,7 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
 
         preferences = Preferences.load()
         prefer_weights_folder(preferences.weights_folder)
-        self.form = DenoiseForm(preferences)
+        self.form = DenoiseForm(napari_viewer, preferences)
         self._earlier = EarlierRun(self.form, napari_viewer)
         self.run_button = PushButton(
             text="&Run",
@@ -78,21 +77,17 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
             text="&Cancel", tooltip="Stop now and keep nothing."
         )
         self._set_up("run", "Ready.")
-        self.extend(
-            [
-                self.form,
-                self.try_button,
-                self.run_button,
-                row(self.keep_button, self.cancel_button),
-                self.progress,
-                self.replay,
-            ]
-        )
         self.trust = TrustPanel(napari_viewer)
-        # Added to the layout itself, they have the whole width and not a column's.
-        for part in (self.status.native, self.trust):
-            self.native.layout().addWidget(part)
-        self._set_running(False)
+        self._lay_out(
+            self.form,
+            self.try_button,
+            self.run_button,
+            row(self.keep_button, self.cancel_button),
+            self.progress,
+            self.replay,
+            self.status,
+            self.trust,
+        )
 
         self.run_button.clicked.connect(self.run)
         self.try_button.clicked.connect(self.try_region)
@@ -102,8 +97,6 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         napari_viewer.layers.selection.events.changed.connect(self._name_run_button)
-        self.native.destroyed.connect(self._on_closed)
-        make_reachable(self, self.form.advanced)
 
     def run(self) -> None:
         """Start denoising the chosen layer, or all that are selected."""
@@ -283,10 +276,10 @@ class DenoiseWidget(RunDock, Container):  # type: ignore[misc]
         if not self.running:  # else it shows the run
             self.trust.show_report(report, self.form.image.value)
 
-    def reset_choices(self, *args: Any) -> None:
-        """Follow the viewer's layers, as the form does."""
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the layers that there are; napari calls it when they change."""
+        super().reset_choices()
         if not self._closed:
-            super().reset_choices(*args)
             self._on_image_chosen()
 
     def _on_layer_removed(self, event: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from magicgui.widgets import create_widget
+from magicgui.widgets import ComboBox
 from napari.layers import Image
+from napari.viewer import Viewer
 
 from napari_mpi._napari.fill_form import FillForm
 from napari_mpi._napari.preferences import Preferences
@@ -25,14 +26,19 @@ class DenoiseForm(FillForm):
 
     Parameters
     ----------
+    viewer : napari.viewer.Viewer
+        Where the layers are.
     preferences : Preferences
         What is chosen at first.
     """
 
-    def __init__(self, preferences: Preferences) -> None:
+    def __init__(self, viewer: Viewer, preferences: Preferences) -> None:
+        def images(_: Any) -> list[Image]:
+            return [layer for layer in viewer.layers if isinstance(layer, Image)]
+
         super().__init__(
             preferences,
-            above=[create_widget(annotation=Image, name="image"), PlaneChoice()],
+            above=[ComboBox(name="image", choices=images), PlaneChoice()],
             tooltips=_TOOLTIPS,
             uncertainty="also add uncertainty",
         )

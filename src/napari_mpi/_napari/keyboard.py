@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from magicgui.widgets import Container
+from magicgui.widgets import Container, Widget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 __all__ = ["controls", "make_reachable"]
 
 
-def make_reachable(dock: Container, *folded: Container) -> None:
+def make_reachable(dock: QWidget, *parts: Widget) -> None:
     """Name every control as its label does, and let Tab go through them in order.
 
     Parameters
     ----------
-    dock : Container
+    dock : QWidget
         The dock.
-    *folded : Container
-        Controls that Qt has put into it, where magicgui does not see them.
+    *parts : Widget
+        Controls in it, and containers of controls.
     """
-    for container in (dock, *folded):
-        _name_controls(container, "")
-    in_order = controls(dock.native)
+    for part in parts:
+        _name(part, "", "")
+    in_order = controls(dock)
     for before, after in pairwise(in_order):
         QWidget.setTabOrder(before, after)
 
@@ -40,24 +40,24 @@ def controls(inside: QWidget) -> list[QWidget]:
     return found
 
 
-def _name_controls(container: Container, tooltip: str) -> None:
-    for widget in container:
-        said = widget.tooltip or tooltip
-        # Without a name a screen reader would say "spin box" and no more.
-        widget.native.setAccessibleName(widget.label or container.label)
-        widget.native.setAccessibleDescription(said)
-        if isinstance(widget, Container):
-            _name_controls(widget, said)
+def _name(widget: Widget, label: str, tooltip: str) -> None:
+    label, tooltip = widget.label or label, widget.tooltip or tooltip
+    # Without a name a screen reader would say "spin box" and no more.
+    widget.native.setAccessibleName(label)
+    widget.native.setAccessibleDescription(tooltip)
+    if isinstance(widget, Container):
+        for part in widget:
+            _name(part, label, tooltip)
 
 
 def _in_layout_order(parent: QWidget) -> list[QWidget]:
-    layout = parent.layout()
+    inside = parent.widget() if isinstance(parent, QScrollArea) else parent
+    layout = inside.layout()
     if layout is None:
         return []
     found = []
     for place in range(layout.count()):
         child = layout.itemAt(place).widget()
         if child is not None:
-            inside = child.widget() if isinstance(child, QScrollArea) else child
-            found += [child, *_in_layout_order(inside)]
+            found += [child, *_in_layout_order(child)]
     return found

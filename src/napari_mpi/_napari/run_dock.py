@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from magicgui.widgets import Label, ProgressBar
+from magicgui.widgets import Container, Label, ProgressBar, Widget
 from napari.utils.notifications import notification_manager, show_warning
-from qtpy.QtWidgets import QSizePolicy
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_mpi._napari.keyboard import make_reachable
 
 __all__ = ["RunDock"]
 
 
-class RunDock:
-    """A dock with a progress bar, a status and a worker, one at a time.
+class RunDock(QScrollArea):  # type: ignore[misc]
+    """A dock with a form, a progress bar, a status and a worker, one at a time.
 
-    It is mixed into the dock's widget, which says what its worker's yields and result
-    mean, and which buttons a run enables.
+    Each dock says what its worker's yields and result mean, and which buttons a run
+    enables.
     """
+
+    form: Container
 
     progress: ProgressBar
     status: Label
@@ -38,6 +43,38 @@ class RunDock:
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
         )
 
+    def _lay_out(self, *parts: Widget | QWidget) -> None:
+        """Put the parts of the dock below each other, and let Tab go through them."""
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(2, 2, 2, 2)
+        for part in parts:
+            layout.addWidget(part.native if isinstance(part, Widget) else part)
+        layout.addStretch()
+        # On a small screen the dock scrolls; its parts do not shrink.
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        controls = [part for part in parts if isinstance(part, Widget)]
+        make_reachable(content, *controls, self.form.advanced)
+        self._set_running(False)
+        # Qt drops a widget's own slots before it says that the widget is destroyed.
+        self.destroyed.connect(lambda: self._on_closed())
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Ask for the width of the content, which does not scroll sideways."""
+        hint: QSize = super().minimumSizeHint()
+        if self.widget() is not None:
+            bar = self.verticalScrollBar().sizeHint().width()
+            hint.setWidth(self.widget().minimumSizeHint().width() + bar)
+        return hint
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Offer the layers that there are; napari calls it when they change."""
+        if not self._closed:
+            self.form.reset_choices()
+
     @property
     def running(self) -> bool:
         """Whether a worker is at work."""
@@ -46,11 +83,12 @@ class RunDock:
     def _start(self, worker: Any) -> None:
         """Let a worker begin, and hear what it says."""
         self._worker = worker
-        worker.yielded.connect(self._on_yielded)
-        worker.warned.connect(self._on_warning)
-        worker.returned.connect(self._on_result)
-        worker.errored.connect(self._on_error)
-        worker.finished.connect(self._on_finished)
+        # Bound methods would be dropped with the widget, and the end never heard of.
+        worker.yielded.connect(lambda item: self._on_yielded(item))
+        worker.warned.connect(lambda warning: self._on_warning(warning))
+        worker.returned.connect(lambda result: self._on_result(result))
+        worker.errored.connect(lambda error: self._on_error(error))
+        worker.finished.connect(lambda: self._on_finished())
         self.progress.value = 0
         self._set_running(True)
         worker.start()

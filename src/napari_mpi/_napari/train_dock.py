@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 from magicgui.widgets import PushButton
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget
 
 from napari_mpi._napari.before_after import BeforeAndAfter
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.curve import LossCurve
 from napari_mpi._napari.dialogs import ask
-from napari_mpi._napari.keyboard import make_reachable
 from napari_mpi._napari.library_events import library_events
 from napari_mpi._napari.library_workers import (
     DISCARD,
@@ -47,7 +44,7 @@ _NOT_COMPARED = (
 )
 
 
-class TrainWidget(RunDock, QScrollArea):  # type: ignore[misc]
+class TrainWidget(RunDock):
     """Train weights on image layers or a folder.
 
     Parameters
@@ -86,32 +83,19 @@ class TrainWidget(RunDock, QScrollArea):  # type: ignore[misc]
         self.tabs.addTab(self.before_after, "before and after")
         self.tabs.addTab(self.curve, "loss curve")
         self.tabs.setVisible(False)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(2, 2, 2, 2)
-        for part in (self.form, self.train_button, buttons, self.progress, self.status):
-            layout.addWidget(part.native)
-        layout.addWidget(self.tabs)
-        layout.addStretch()
-        # On a small screen the dock scrolls; its parts do not shrink.
-        self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self._set_running(False)
-        make_reachable(self.form, self.form.advanced)
+        self._lay_out(
+            self.form,
+            self.train_button,
+            buttons,
+            self.progress,
+            self.status,
+            self.tabs,
+        )
 
         self.train_button.clicked.connect(self.train)
         self.pause_button.clicked.connect(self.pause_or_go_on)
         self.finish_button.clicked.connect(self.stop_and_save)
         self.cancel_button.clicked.connect(self.cancel)
-        # Qt drops a widget's own slots before it says that the widget is destroyed.
-        self.destroyed.connect(lambda: self._on_closed())
-
-    def reset_choices(self, event: Any = None) -> None:
-        """Offer the layers that there are; napari calls it when they change."""
-        if not self._closed:
-            self.form.reset_choices()
 
     def train(self) -> None:
         """Start a training with what the form says."""

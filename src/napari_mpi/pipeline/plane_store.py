@@ -107,8 +107,10 @@ class PlaneStore:
             extremes += [low, high]
             if low != high:
                 self.filled.append(index)
-            stride = max(1, plane.size // per_plane | 1)
-            samples.append(without_hot_pixels(channels).reshape(-1)[::stride].copy())
+            if n_bad == 0 and max(-float(low), float(high)) <= _LARGEST:
+                stride = max(1, plane.size // per_plane | 1)
+                some = without_hot_pixels(channels).reshape(-1)[::stride]
+                samples.append(some.copy())
             self.let_go()
         if n_bad:
             n_all = int(np.prod(self._grid.shape))
