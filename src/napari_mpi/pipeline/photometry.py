@@ -96,7 +96,10 @@ class Photometry:
         spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
         spread = np.where(beyond != 0, self.noise.variance(values), spread)
         if self.keep_mean:
-            values += self._mean_lost(noisy, values, spread, self.noise)
+            # The light of a hot pixel belongs to no place around it.
+            limited = without_outliers(noisy, values, spread, self.noise)
+            meant = np.where(noisy != limited, without_hot_pixels(noisy), noisy)
+            values += _local_mean(meant - values)
         errors = None
         if uncertainty:
             own_noise = self.noise if self.own_pixel else None
@@ -105,23 +108,8 @@ class Photometry:
             device = estimate.device
             values = self._with_noisy(noisy, values, spread, self.noise, device)
             if self.keep_mean:  # filters of few photons lean towards either side
-                values += self._mean_lost(noisy, values, spread, self.noise)
+                values += _local_mean(meant - values)
         return values, errors
-
-    def _mean_lost(
-        self,
-        noisy: NDArray[Any],
-        values: NDArray[Any],
-        spread: NDArray[Any],
-        noise: NoiseEstimate,
-    ) -> NDArray[Any]:
-        # The light of a hot pixel belongs to no place around it.
-        outlying = noisy != without_outliers(noisy, values, spread, noise)
-        meant = np.where(outlying, without_hot_pixels(noisy), noisy)
-        lost: NDArray[Any] = ndimage.gaussian_filter(
-            meant - values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
-        )
-        return lost
 
     def _scaled(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(values)))
@@ -151,3 +139,10 @@ class Photometry:
             )
             values = self.scaling.invert(filtered.cpu().numpy())
         return values
+
+
+def _local_mean(values: NDArray[Any]) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = ndimage.gaussian_filter(
+        values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
+    )
+    return mean
