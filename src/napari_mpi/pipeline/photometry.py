@@ -90,8 +90,11 @@ class Photometry:
         values = self.scaling.invert(estimate.cpu().numpy())
         if self.noise is None:
             return values, np.zeros_like(values) if uncertainty else None
-        # Structure brighter than the network can tell stays what it was.
+        # Structure brighter than the network can tell stays what it was, unless noise
+        # alone may have brought it there.
         beyond = self.scaling.beyond(noisy)
+        by_noise = np.sqrt(self.noise.variance(values))
+        beyond -= np.clip(beyond, -by_noise, by_noise)
         values += beyond
         spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
         spread = np.where(beyond != 0, self.noise.variance(values), spread)
