@@ -97,6 +97,7 @@ class DenoiseWidget(RunDock):
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         napari_viewer.layers.selection.events.changed.connect(self._name_run_button)
+        self.reset_choices()  # images may have been open before the dock
 
     def run(self) -> None:
         """Start denoising the chosen layer, or all that are selected."""
