@@ -34,7 +34,6 @@ _NOISE_LABELS = {
 _MEASURED = "measured"
 _FROM_FILE = "from file…"
 
-
 _TOOLTIPS = {
     "preset": "'auto' measures the noise and chooses for itself; 'fast' does so in "
     "less time; 'paper' and 'paper-fast' are the published settings.",

@@ -22,7 +22,6 @@ class RunDock(QScrollArea):  # type: ignore[misc]
     """
 
     form: Container
-
     progress: ProgressBar
     status: Label
     _worker: Any = None
