@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, FileEdit, SpinBox
+from qtpy.QtWidgets import QWidget
 
 from napari_mpi._napari.folds import Fold
 from napari_mpi.engine.devices import available_devices
 
 __all__ = [
     "WEIGHTS_FILES",
+    "align_labels",
     "chosen_path",
     "device_choice",
     "explain",
@@ -30,6 +32,24 @@ def explain(form: Container, tooltips: Mapping[str, str]) -> None:
     """Give each control of a form the tooltip of its name; there has to be one."""
     for control in form:
         control.tooltip = tooltips[control.name]
+
+
+def align_labels(form: Container) -> None:
+    """Let the controls of a form that is in a window begin below each other.
+
+    magicgui measured the labels in the application's font, before the window's style
+    gave them another one.
+    """
+    labels = []
+    for control in form:
+        line: QWidget = control.native.parentWidget()
+        if line is not form.native:  # a label, then the control
+            labels.append(line.layout().itemAt(0).widget())
+    for label in labels:
+        label.ensurePolished()
+    widest = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setMinimumWidth(widest)
 
 
 def row(*widgets: Any, **options: Any) -> Container:

@@ -6,9 +6,11 @@ from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, Widget
 from napari.utils.notifications import notification_manager, show_warning
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_mpi._napari.controls import align_labels
 from napari_mpi._napari.keyboard import make_reachable
 
 __all__ = ["RunDock"]
@@ -60,6 +62,21 @@ class RunDock(QScrollArea):  # type: ignore[misc]
         self._set_running(False)
         # Qt drops a widget's own slots before it says that the widget is destroyed.
         self.destroyed.connect(lambda: self._on_closed())
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Lay the forms out in the window's font."""
+        super().showEvent(event)
+        self._align_labels()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Follow the window's font when theme or text size change."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self.isVisible():
+            self._align_labels()
+
+    def _align_labels(self) -> None:
+        align_labels(self.form)
+        align_labels(self.form.advanced)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Ask for the width of the content, which does not scroll sideways."""
