@@ -10,7 +10,8 @@ have another offset than the truth. Kodak photographs get synthetic noise: Gauss
 σ 25 / 255, Poisson of 30 photons at white, a noise level function (Poisson of gain 0.02
 and Gaussian of σ 10 / 255), speckle (multiplicative Gaussian of σ 0.2) and
 salt-and-pepper (5 % of the values). "official" is `paper-fast` from the weights of the
-MPI authors, with the noise kind that the paper takes for such images.
+MPI authors, with the noise kind that the paper takes for such images, and
+"official-paper" is `paper` from the same.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ OFFICIAL = {
     "correlated": "imgnet_80_95_singlechannel_skip.pth",
     "independent": "imgnet_30_multchannel_skip.pth",
 }
+AUTHORS = {"official": "paper-fast", "official-paper": "paper"}
 KODAK = ("kodim03", "kodim08", "kodim19")
 Image = NDArray
 # Name, noisy image, truth within 0 to 1, noise kind for the paper's presets, and how a
@@ -94,9 +96,9 @@ def ours(method: str, noisy: Image, noise: str, seed: int, args: Namespace) -> I
     # Photographs already lie within 0 to 1, which the paper's presets take as it is.
     scaling = "none" if rgb and method not in MEASURING else None
     settings = {"device": args.device, "seed": seed, "rgb": rgb, "scaling": scaling}
-    if method == "official":
+    if method in AUTHORS:
         weights = data_folder() / "weights" / OFFICIAL[noise]
-        settings |= {"preset": "paper-fast", "noise": noise, "weights": weights}
+        settings |= {"preset": AUTHORS[method], "noise": noise, "weights": weights}
     elif method in MEASURING:
         settings |= {"preset": method, "weights": args.weights, "n_iter": args.n_iter}
     else:
@@ -159,7 +161,7 @@ def main() -> None:
         "--methods",
         nargs="*",
         default=["paper-fast", "official", "auto"],
-        choices=["paper-fast", "paper", "official", "auto", "fast"],
+        choices=["paper-fast", "paper", *AUTHORS, "auto", "fast"],
     )
     arguments.add_argument("--only", default="", help="part of the images' names")
     arguments.add_argument("--crop", type=int, default=256, help="0 for whole images")

@@ -68,6 +68,14 @@ def test_what_was_asked_for_counts_even_where_the_preset_stands_for_it(form, noi
     assert "n_iter" not in form.options()
 
 
+def test_uncertainty_is_asked_for_again(form, noisy):
+    report = report_of(noisy, uncertainty=True)
+    form.use(report)
+    assert form.options()["uncertainty"] is True
+    form.use(report | {"uncertainty": False})
+    assert form.options()["uncertainty"] is False
+
+
 def test_settings_without_a_field_last_until_another_choice(form, noisy):
     form.use(report_of(noisy, own_pixel=False, scaling="none"))
     assert form.options()["own_pixel"] is False

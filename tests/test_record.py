@@ -58,6 +58,7 @@ def test_records_of_all_kinds_of_runs_are_valid(noisy):
         {"seed": True},
         {"device": 1},
         {"rgb": "no"},
+        {"uncertainty": 1},
         {"weights": None},
         {"weights_source": 3},
         {"planes": "0:1]; __import__('os').system('ls') #"},

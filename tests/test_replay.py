@@ -40,6 +40,14 @@ def test_python_lines_know_colour(rng):
     assert np.array_equal(repeated(result.report, image).image, result.image)
 
 
+def test_both_lines_ask_for_the_uncertainty_if_the_run_did(noisy):
+    result = denoise(noisy, uncertainty=True, n_iter=1, n_passes=4)
+    again = repeated(result.report, noisy)
+    assert np.array_equal(again.uncertainty, result.uncertainty)
+    assert as_command(result.report).endswith(" --uncertainty")
+    assert "uncertainty" not in as_command(denoise(noisy, n_iter=1, n_passes=2).report)
+
+
 def test_the_command_gives_the_same_bits(noisy, tmp_path):
     path = tmp_path / "my cells.tif"
     tifffile.imwrite(path, noisy)

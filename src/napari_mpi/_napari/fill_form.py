@@ -150,7 +150,8 @@ class FillForm(Container):  # type: ignore[misc]
         self.noise.value = report["noise"] or _MEASURED
         self._show_settings()
         said = self.advanced.take(report["settings"])
-        if report["settings"]:
+        self.advanced.uncertainty.value = report["uncertainty"]
+        if report["settings"] or report["uncertainty"]:
             self.advanced_fold.expand()
         return [
             *said,

@@ -87,6 +87,7 @@ def valid_record(record: Any) -> dict[str, Any] | None:
         and isinstance(record.get("device"), str)
         and type(record.get("seed")) is int
         and isinstance(record.get("rgb"), bool)
+        and isinstance(record.get("uncertainty"), bool)
         and type(record.get("channel_axis", 0)) is int
         and re.fullmatch(_PLANES, str(record.get("planes", ""))) is not None
         and _are_records(record.get("channels", []))

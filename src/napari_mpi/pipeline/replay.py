@@ -33,7 +33,8 @@ def as_python(report: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> report = {"preset": "auto", "noise": None, "settings": {}, "rgb": False,
-    ...           "weights_source": "universal", "device": "cpu", "seed": 3}
+    ...           "weights_source": "universal", "device": "cpu", "seed": 3,
+    ...           "uncertainty": False}
     >>> print(as_python(report))
     from napari_mpi import denoise
     <BLANKLINE>
@@ -49,6 +50,8 @@ def as_python(report: Mapping[str, Any]) -> str:
         given["rgb"] = "True"
     if report.get("channel_axis") is not None:
         given["channel_axis"] = repr(report["channel_axis"])
+    if report["uncertainty"]:
+        given["uncertainty"] = "True"
     image = f"image[{report['planes']}]" if report.get("planes") else "image"
     arguments = ", ".join([image, *(f"{k}={v}" for k, v in given.items())])
     imports = ", ".join(names)
@@ -88,6 +91,8 @@ def as_command(
     words = ["napari-mpi", "denoise", source, "-o", output]
     for key, value in given.items():
         words += [f"--{key.replace('_', '-')}", str(value)]
+    if report["uncertainty"]:
+        words.append("--uncertainty")
     return shlex.join(words)
 
 

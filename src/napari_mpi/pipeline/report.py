@@ -45,6 +45,8 @@ def write_report(
     tally: Tally,
     losses: dict[str, Any] | None,
     verdict: Verdict | None,
+    *,
+    uncertainty: bool,
 ) -> dict[str, Any]:
     """Return `Denoised.report`, JSON-serialisable."""
     request, weights = plan.request, plan.weights
@@ -67,6 +69,7 @@ def write_report(
         "threads": torch.get_num_threads(),
         "seed": plan.seed,
         "rgb": grid.rgb,
+        "uncertainty": uncertainty,
         "scaling": asdict(plan.scaling),
         "planes_done": tally.planes_done,
         "n_planes": grid.n_planes,

@@ -135,6 +135,7 @@ class StackDenoising(Denoising):
             self._tally,
             self._filler.losses,
             self._judge(),
+            uncertainty=store.uncertainty is not None,
         )
         return Denoised(store.image, store.noise_map, report, store.uncertainty)
 
