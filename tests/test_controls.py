@@ -24,3 +24,16 @@ def test_the_controls_of_a_form_begin_below_each_other(make_napari_viewer, dock,
     before = begins().pop()
     viewer.window._qt_window.setStyleSheet("QLabel { font-size: 17pt }")
     qtbot.waitUntil(lambda: len(begins()) == 1 and begins().pop() > before)
+
+
+def test_a_dock_that_scrolls_is_wide_enough_for_its_bar(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(900, 500)
+    widget = DenoiseWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.form.advanced_fold.expand()
+    qtbot.waitUntil(widget.verticalScrollBar().isVisible)
+    content = widget.widget()
+    qtbot.waitUntil(
+        lambda: widget.viewport().width() >= content.minimumSizeHint().width()
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, Widget
 from napari.utils.notifications import notification_manager, show_warning
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -83,8 +83,15 @@ class RunDock(QScrollArea):  # type: ignore[misc]
         hint: QSize = super().minimumSizeHint()
         if self.widget() is not None:
             bar = self.verticalScrollBar().sizeHint().width()
-            hint.setWidth(self.widget().minimumSizeHint().width() + bar)
+            beside = bar + 2 * self.frameWidth()  # napari's style draws a frame
+            hint.setWidth(self.widget().minimumSizeHint().width() + beside)
         return hint
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Ask for another width when the content does, which Qt's own class forgets."""
+        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""

@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QFormLayout,
-    QFrame,
-    QLabel,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_mpi._napari.course import CoursePanel
 from napari_mpi._napari.folds import Fold, one_at_a_time
@@ -29,13 +21,9 @@ from napari_mpi.pipeline.findings import figures, headline, in_words
 
 __all__ = ["TrustPanel"]
 
-_LEAST_HEIGHT = 170  # pixels; the folded titles and a line or two
 
-
-class TrustPanel(QScrollArea):  # type: ignore[misc]
+class TrustPanel(QWidget):  # type: ignore[misc]
     """What is to be said about a result; all figures are folded away at first.
-
-    It takes the room that the dock has left, and scrolls where that is too little.
 
     Parameters
     ----------
@@ -55,20 +43,13 @@ class TrustPanel(QScrollArea):  # type: ignore[misc]
         self.figures = FiguresPanel()
         self.profile = ProfilePanel(viewer)
         self.photon_transfer = PhotonTransferPanel(viewer)
-        content = QWidget()
-        self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumHeight(_LEAST_HEIGHT)
-        layout = QVBoxLayout(content)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.words)
         folds = [self.course, self.figures, self.profile, self.photon_transfer]
         for fold in folds:
             layout.addWidget(fold)
-        layout.addStretch()
         one_at_a_time(folds)
 
     def show_report(
