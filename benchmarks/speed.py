@@ -126,7 +126,7 @@ def runs(
         yield preset, time.perf_counter() - started, image / 255, True
 
 
-def stacks(steps: int, device: str) -> None:
+def stacks(only: str, steps: int, device: str) -> None:
     """Print what one adaptation for a whole stack costs and saves."""
     folder = data_folder() / "data" / "timelapse"
     rng = np.random.default_rng([77, 0])
@@ -142,6 +142,8 @@ def stacks(steps: int, device: str) -> None:
     print("| stack | method | seconds per plane | times faster | PSNR |")
     print("|---|---|---|---|---|")
     for name, (stack, expected) in cases.items():
+        if only not in name:
+            continue
         as_bytes = (stack / stack.max() * 255).astype(np.uint8)
         reference, _ = literal_loop(as_bytes[0], steps, device)
         print(f"| {name} | literal loop | {reference:.1f} | 1.0 | - |", flush=True)
@@ -238,6 +240,7 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=N_ITER)
     arguments.add_argument("--stack", action="store_true")
     arguments.add_argument("--memory", action="store_true")
+    arguments.add_argument("--only", default="", help="part of the stacks' names")
     arguments.add_argument("--measure", nargs=4, metavar=("N", "SIZE", "PRESET", "ON"))
     args = arguments.parse_args()
     if args.measure:
@@ -246,7 +249,7 @@ def main() -> None:
     elif args.memory:
         memory_table(args.device)
     elif args.stack:
-        stacks(min(args.steps, 8), args.device)
+        stacks(args.only, min(args.steps, 8), args.device)
     else:
         planes(args.sizes, args.scene, args.steps, args.device)
 
