@@ -107,6 +107,41 @@ def test_there_is_nothing_to_keep_before_the_first_plane_is_filled(
     assert "no plane was filled" in widget.status.value
 
 
+def test_while_the_network_learns_the_visible_region_has_a_first_look(
+    viewer, widget, noisy, qtbot
+):
+    stack = np.stack([noisy, noisy[::-1]])
+    layer = viewer.add_image(stack, name="cells", scale=(1, 0.5, 0.5))
+    viewer.dims.set_current_step(0, 1)
+    widget.form.advanced.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "cells first look" in viewer.layers, timeout=TIMEOUT)
+    look = viewer.layers["cells first look"]
+    steps, noisy_steps = (np.diff(image.astype(float)) for image in (look.data, noisy))
+    assert steps.std() < noisy_steps.std()
+    assert look.extent.world[:, 0].tolist() == [1, 1]
+    np.testing.assert_allclose(look.extent.world[:, 1:], layer.extent.world[:, 1:])
+    assert widget.form.image.value is layer
+    widget.cancel()
+    finish(widget, qtbot)
+    assert list(viewer.layers) == [layer]
+
+
+def test_the_first_look_makes_place_for_the_result(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    added = []
+    viewer.layers.events.inserted.connect(lambda event: added.append(event.value.name))
+    widget.form.advanced.n_iter.value = 3
+    widget.form.advanced.seed.value = 4
+    widget.run()
+    finish(widget, qtbot)
+    assert added == ["cells first look", "cells denoised", "cells noise map"]
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["cells", "cells noise map", "cells denoised"]
+    expected = napari_mpi.denoise(noisy, n_iter=3, seed=4).image
+    assert np.array_equal(viewer.layers["cells denoised"].data, expected)
+
+
 def test_the_window_stays_live_during_a_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy)
     widget.form.advanced.n_iter.value = 100_000

@@ -22,7 +22,13 @@ from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.run_queue import RunQueue
 from napari_mpi._napari.selection import LayerPart, chosen_layers
 from napari_mpi._napari.trust import TrustPanel
-from napari_mpi._napari.workers import KEEP, Trial, denoise_in_thread, try_in_thread
+from napari_mpi._napari.workers import (
+    KEEP,
+    FirstLook,
+    Trial,
+    denoise_in_thread,
+    try_in_thread,
+)
 from napari_mpi.config import MEASURING
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
 from napari_mpi.weights.loading import prefer_weights_folder
@@ -133,7 +139,9 @@ class DenoiseWidget(RunDock):
         self._started = time.monotonic()
         self.status.value = f"{self._queue.place(name)}Reading {name} …"
         self.trust.course.begin()
-        self._start(denoise_in_thread(part, self._options, self._live))
+        point = self._viewer.dims.point
+        visible = visible_region(part.layer, point) if self._live else None
+        self._start(denoise_in_thread(part, self._options, visible))
 
     def try_region(self) -> None:
         """Denoise the visible region into layers of its own."""
@@ -171,7 +179,9 @@ class DenoiseWidget(RunDock):
             self._queue.clear()
             self._worker.send(KEEP)
 
-    def _on_yielded(self, item: Denoising | Progress | Picture | Trial | None) -> None:
+    def _on_yielded(
+        self, item: Denoising | Progress | FirstLook | Picture | Trial | None
+    ) -> None:
         # A yield that was under way when Cancel was pressed must not overwrite it.
         if self._worker is None or self._worker.abort_requested:
             return
@@ -181,6 +191,8 @@ class DenoiseWidget(RunDock):
             return
         if isinstance(item, Denoising):
             self._result.image = item.image
+        elif isinstance(item, FirstLook):
+            self._result.show(item)
         elif isinstance(item, Picture):
             self._result.add_picture(item)
         elif isinstance(item, Progress):

@@ -10,8 +10,9 @@ from napari.layers import Image
 from napari.viewer import Viewer
 
 from napari_mpi._napari.layers import Picture, denoised_layer, picture_layer
+from napari_mpi._napari.region import region_layer
 from napari_mpi._napari.selection import LayerPart
-from napari_mpi._napari.workers import REFRESH_PICTURE
+from napari_mpi._napari.workers import REFRESH_PICTURE, FirstLook
 from napari_mpi.pipeline.api import Denoised
 
 __all__ = ["LiveResult"]
@@ -42,6 +43,7 @@ class LiveResult:
         self.image: Any = None
         self._denoised: Image | None = None
         self._pictures: list[Image] = []
+        self._first_look: Image | None = None
         self._repainted = 0.0
 
     def _add(self, layer: Image) -> Image:
@@ -54,6 +56,12 @@ class LiveResult:
             denoised_layer(self._part.layer, image, report, self._part.offset)
         )
 
+    def show(self, look: FirstLook) -> None:
+        """Show a region until the denoised layer is there."""
+        layer = self._part.layer
+        name = f"{layer.name} first look"
+        self._first_look = self._add(region_layer(layer, look.region, look.image, name))
+
     def grow(self) -> None:
         """Let the denoised layer show what is reached, some times a second."""
         now = time.monotonic()
@@ -61,6 +69,7 @@ class LiveResult:
             return
         self._repainted = now
         if self._denoised is None:
+            self._remove(self._first_look)
             self._denoised = self._make_denoised(self.image, {})
         elif self._denoised in self._viewer.layers:
             self._denoised.refresh()
@@ -75,6 +84,7 @@ class LiveResult:
         if not self._pictures:
             return False
         layers = self._viewer.layers
+        self._remove(self._first_look)
         if self._denoised is None or self._denoised not in layers:
             self._denoised = self._make_denoised(result.image, result.report)
         else:  # it was there before the noise map, and goes on top of it
@@ -88,6 +98,9 @@ class LiveResult:
 
     def discard(self) -> None:
         """Take away what a run has left that was cancelled or that failed."""
-        for layer in (self._denoised, *self._pictures):
-            if layer is not None and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        for layer in (self._first_look, self._denoised, *self._pictures):
+            self._remove(layer)
+
+    def _remove(self, layer: Image | None) -> None:
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)

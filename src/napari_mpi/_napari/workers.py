@@ -8,6 +8,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+from napari.layers import Image
+from numpy.typing import NDArray
 from superqt.utils import GeneratorWorker, thread_worker
 
 from napari_mpi._napari.layers import Picture, channel_axis, layer_array, pictures
@@ -19,6 +21,7 @@ from napari_mpi.pipeline.api import (
     Denoising,
     Forecast,
     Progress,
+    denoise,
     iter_denoise,
 )
 
@@ -27,6 +30,7 @@ __all__ = [
     "REFRESH_PICTURE",
     "ClosingWorker",
     "ComputationFailedError",
+    "FirstLook",
     "Trial",
     "denoise_in_thread",
     "try_in_thread",
@@ -39,6 +43,8 @@ KEEP = "keep"
 # than this share of the time.
 REFRESH_PICTURE = 0.5
 _SHARE_OF_LIVE = 0.04
+# What a first look takes instead of the learning and of many passes.
+_FIRST_LOOK = {"n_iter": 0, "n_passes": 4, "uncertainty": False}
 
 
 class ComputationFailedError(Exception):
@@ -69,17 +75,27 @@ class Trial:
     forecast: Forecast
 
 
+@dataclass(frozen=True)
+class FirstLook:
+    """A region as the network fills it that has not learnt from the image yet."""
+
+    region: Region
+    image: NDArray[Any]
+
+
 # napari's decorator is superqt's with a way of its own for errors to be shown. That is
 # the docks' to do, and closing napari waits for these workers just the same.
 @thread_worker(ignore_errors=True)  # type: ignore[untyped-decorator]
 def denoise_in_thread(
-    part: LayerPart, options: dict[str, Any], live: bool
-) -> Generator[Denoising | Progress | Picture, str | None, Denoised]:
-    """Denoise a part of a layer; `live` keeps what is shown up to date.
+    part: LayerPart, options: dict[str, Any], visible: Region | None
+) -> Generator[Denoising | Progress | FirstLook | Picture, str | None, Denoised]:
+    """Denoise a part of a layer; what is `visible` is kept up to date, if anything.
 
+    Before it learns from the image, a first look at the visible region is yielded.
     What takes long to compute of noise map and uncertainty is yielded before the
     result is returned, unless no plane was filled.
     """
+    live, looked = visible is not None, False
     # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
     try:
         layer = part.layer
@@ -91,6 +107,9 @@ def denoise_in_thread(
         refresh_at = 0.0
         for progress in run:
             started = time.monotonic()
+            if visible is not None and progress.phase == "adapting" and not looked:
+                looked = True
+                yield _first_look(layer, visible, options)
             if live and progress.phase == "filling" and started >= refresh_at:
                 run.refresh()
                 now = time.monotonic()
@@ -111,6 +130,13 @@ def denoise_in_thread(
         raise ComputationFailedError(
             error, "Try the device cpu, or a smaller region."
         ) from error
+
+
+def _first_look(layer: Image, visible: Region, options: dict[str, Any]) -> FirstLook:
+    seen = visible.cut(layer_array(layer))
+    return FirstLook(
+        visible, denoise(seen, rgb=layer.rgb, **{**options, **_FIRST_LOOK}).image
+    )
 
 
 @thread_worker(ignore_errors=True)  # type: ignore[untyped-decorator]
