@@ -10,6 +10,10 @@ many iterations: PSNR in dB / SSIM.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+
 from benchmarks._data import FMD_SCENES, data_folder, fmd_pair, parser, score
 from napari_mpi import iter_denoise
 
@@ -30,6 +34,7 @@ def main() -> None:
     }
     print("| image | weights | " + " | ".join(map(str, args.steps)) + " |")
     print("|" + "---|" * (2 + len(args.steps)))
+    means: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in rivals}
     for scene in FMD_SCENES:
         if args.only not in scene:
             continue
@@ -44,12 +49,20 @@ def main() -> None:
                 weights=weights,
                 device=args.device,
             )
-            cells = []
+            scores = []
             for progress in run:
                 if progress.step in args.steps:
                     image = run.result().image / 255
-                    cells.append("{:.2f}/{:.3f}".format(*score(image, truth / 255)))
-            print(f"| {scene} | {name} | " + " | ".join(cells) + " |", flush=True)
+                    scores.append(score(image, truth / 255))
+            means[name].append(scores)
+            _print_row(scene, name, scores)
+    for name, found in means.items():
+        _print_row("**mean**", name, np.mean(found, axis=0))
+
+
+def _print_row(image: str, weights: str, scores: Iterable[Iterable[float]]) -> None:
+    cells = ["{:.2f}/{:.3f}".format(*pair) for pair in scores]
+    print(f"| {image} | {weights} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
