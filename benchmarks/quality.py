@@ -1,6 +1,6 @@
 """Print PSNR and SSIM of the presets, and of other denoisers, on images with truth.
 
-    python -m benchmarks.quality                      # FMD crops, all presets
+    python -m benchmarks.quality                      # FMD crops, with "official"
     python -m benchmarks.quality --data kodak --methods auto paper-fast
     python -m benchmarks.quality --peers              # needs `pip install bm3d`
 

@@ -57,7 +57,10 @@ def _denoise(viewer: napari.Viewer, photograph: Callable[[str], None]) -> None:
     for name in ("fast", "auto"):
         viewer.layers.remove(f"{_TITLE} region {name}")
     widget.run()
-    _wait(lambda: not widget.running or widget.progress.value >= 700)
+    _wait(lambda: f"{_TITLE} first look" in viewer.layers)
+    photograph("widget-learning")
+    _wait(lambda: f"{_TITLE} denoised" in viewer.layers)
+    viewer.dims.set_current_step(0, 0)
     photograph("widget-running")
     _wait(lambda: not widget.running)
     viewer.layers[_TITLE].visible = False
@@ -85,7 +88,8 @@ def _train(viewer: napari.Viewer, photograph: Callable[[str], None]) -> None:
 def _batch(
     viewer: napari.Viewer, photograph: Callable[[str], None], folder: Path
 ) -> None:
-    data = folder / "data"
+    os.chdir(folder)  # for short names in the picture
+    data = Path("images")
     data.mkdir()
     stack = viewer.layers[_TITLE].data
     for number, plane in enumerate(stack):
@@ -94,7 +98,7 @@ def _batch(
     (data / "broken.tif").write_bytes((data / "field_0.ome.tif").read_bytes()[:5000])
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI batch")
     widget.form.folder.value = data
-    widget.form.output.value = folder / "results"
+    widget.form.output.value = Path("results")
     widget.form.preset.value = "fast"
     widget.run()
     _wait(lambda: not widget.running)

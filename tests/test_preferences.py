@@ -98,7 +98,7 @@ def test_the_preferences_stand_in_the_dialog(kept, make_napari_viewer):
     viewer = make_napari_viewer()
     dialog = PreferencesDialog(parent=viewer.window._qt_window)
     pages = [dialog._list.item(row).text() for row in range(dialog._list.count())]
-    assert "MPI denoise" in pages
+    assert "napari-mpi" in pages
     dialog.close()
 
 

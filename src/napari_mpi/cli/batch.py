@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
         help="a file, a pattern such as 'data/**/*.tif', or a folder, which is "
         "searched with all folders inside it; every image is denoised on its own "
         "(the command 'denoise' takes a folder as one stack). Files that are named "
-        "*_denoised or *_noise as results are left out",
+        "*_denoised, *_noise or *_uncertainty as results are left out",
     )  # fmt: skip
     batch.add_argument(
         "-o", "--output", type=Path, required=True, metavar="OUT",
