@@ -58,6 +58,14 @@ def test_the_image_grows_channel_by_channel(channels):
     assert not run.result().report["complete"]
 
 
+def test_a_look_is_one_at_its_own_channel(channels):
+    region = (slice(0, 32), slice(0, 32))
+    run = iter_denoise(channels, channel_axis=0, **QUICK)
+    alone = iter_denoise(channels[1], **QUICK)
+    looks = run.look((1,), region), alone.look((), region)
+    np.testing.assert_array_equal(*looks)
+
+
 def test_warnings_and_choices_name_their_channel(channels, monkeypatch):
     from napari_mpi.pipeline import stack_denoising
 

@@ -5,8 +5,10 @@ import pytest
 from napari.utils.notifications import notification_manager
 
 import napari_mpi.weights.loading
+from napari_mpi._napari import workers
 from napari_mpi._napari.denoise_dock import DenoiseWidget, _duration
 from napari_mpi.engine.passes import Passes
+from napari_mpi.pipeline.api import iter_denoise
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
@@ -125,6 +127,53 @@ def test_while_the_network_learns_the_visible_region_has_a_first_look(
     widget.cancel()
     finish(widget, qtbot)
     assert list(viewer.layers) == [layer]
+
+
+def test_keep_is_heard_as_soon_as_it_can_be_pressed(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.form.preset.value = "paper-fast"
+    widget.form.advanced.n_iter.value = 100_000
+    widget.run()
+    assert not widget.keep_button.enabled
+    qtbot.waitUntil(lambda: widget.keep_button.enabled, timeout=TIMEOUT)
+    widget.keep_button.clicked.emit(True)
+    finish(widget, qtbot)
+    assert "cells denoised" in viewer.layers
+
+
+def test_a_cancelled_run_is_closed(viewer, widget, noisy, qtbot, monkeypatch):
+    runs = []
+
+    def remember(*args, **options):
+        runs.append(iter_denoise(*args, **options))
+        return runs[-1]
+
+    monkeypatch.setattr(workers, "iter_denoise", remember)
+    viewer.add_image(noisy)
+    widget.form.advanced.n_iter.value = 100_000
+    widget.run()
+    qtbot.waitUntil(lambda: "Learning" in widget.status.value, timeout=TIMEOUT)
+    widget.cancel()
+    finish(widget, qtbot)
+    [run] = runs
+    assert list(run) == []
+
+
+def test_no_first_look_at_a_plane_that_is_not_denoised(viewer, widget, rng, qtbot):
+    stack = rng.poisson(30, (4, 40, 48)).astype(np.float32)
+    stack[3] = 7
+    layer = viewer.add_image(stack, name="cells")
+    widget.form.planes.which.value = "range"
+    widget.form.planes.first.value, widget.form.planes.last.value = 0, 1
+    viewer.dims.set_current_step(0, 3)
+    added = []
+    viewer.layers.events.inserted.connect(lambda event: added.append(event.value.name))
+    widget.form.advanced.n_iter.value = 2
+    widget.run()
+    finish(widget, qtbot)
+    assert "cells denoised" in added
+    assert "cells first look" not in added
+    viewer.layers.remove(layer)
 
 
 def test_the_first_look_makes_place_for_the_result(viewer, widget, noisy, qtbot):

@@ -276,3 +276,34 @@ def test_there_is_nothing_to_forecast_for_a_constant_image():
     with pytest.warns(UserWarning, match="constant"):
         run = iter_denoise(np.ones((20, 20)))
     assert run.forecast().seconds == 0
+
+
+def test_a_look_at_a_part_does_not_change_the_run(rng):
+    stack = rng.poisson(30, (2, 40, 48)).astype(np.uint16)
+    settings = {"n_iter": 2, "n_passes": 2, "seed": 3}
+    run = iter_denoise(stack, **settings)
+    next(run)
+    look = run.look((1,), (slice(4, 36), slice(8, 48)))
+    assert look.shape == (32, 40)
+    assert look.dtype == stack.dtype
+    assert look.std() < stack.std()
+    for _ in run:
+        pass
+    expected = denoise(stack, **settings)
+    assert np.array_equal(run.result().image, expected.image)
+
+
+def test_there_is_no_look_at_what_is_left_unchanged(rng):
+    stack = rng.poisson(30, (2, 40, 48)).astype(np.uint16)
+    stack[1] = 7
+    whole = (slice(None), slice(None))
+    assert iter_denoise(stack).look((1,), whole) is None
+    colours = rng.poisson(30, (40, 48, 3)).astype(np.uint8)
+    assert iter_denoise(colours, rgb=True).look((), whole) is None
+
+
+def test_flat_planes_of_different_values_come_back_as_they_are():
+    stack = np.stack([np.zeros((32, 32)), np.ones((32, 32))])
+    with pytest.warns(UserWarning, match="Each plane is constant"):
+        result = denoise(stack)
+    assert np.array_equal(result.image, stack)

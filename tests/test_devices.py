@@ -1,7 +1,13 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 
-from napari_mpi.engine.devices import available_devices, resolve_device
+from napari_mpi.engine.devices import (
+    available_devices,
+    prefers_bfloat16,
+    resolve_device,
+)
 
 
 @pytest.fixture
@@ -14,6 +20,19 @@ def two_graphics_cards(monkeypatch):
 def only_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_cards_that_only_emulate_bfloat16_are_left_with_float32(monkeypatch):
+    asked = []
+
+    def supports(including_emulation=True):
+        asked.append(including_emulation)
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supports)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    assert not prefers_bfloat16(torch.device("cuda:1"))
+    assert asked == [False]
 
 
 def test_the_cpu_is_always_there_and_last():

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from napari_mpi import denoise
@@ -51,6 +52,17 @@ def test_the_figures_of_a_run(noisy):
     assert found["noise left"].value == "25 %"
     assert found["shift of the mean"].value == "0.0 %"
     assert all(figure.meaning.endswith(".") for figure in found.values())
+
+
+def test_each_channel_has_figures_of_its_own(noisy):
+    channels = np.stack([noisy, 2 * noisy])
+    report = denoise(channels, channel_axis=0, n_iter=0, n_passes=2).report
+    found = {figure.name: figure.value for figure in figures(report)}
+    first, second = (
+        float(found[f"channel {number}: noise of the input"].split()[0])
+        for number in range(2)
+    )
+    assert second == pytest.approx(2 * first, rel=0.02)
 
 
 def test_without_a_measurement_there_are_no_figures():

@@ -148,6 +148,7 @@ def test_what_structure_has_beyond_the_range_is_told_apart_from_hot_pixels():
     plane[0, 20:23, 20:23] = -300
     plane[0, 15, 5] = 5000  # alone
     plane[0, 25, 5:7] = 5000  # a pair
+    plane[0, 0, 0] = plane[0, 12:14, 0] = 5000  # in the corner, and at the edge
     beyond = scaling.beyond(plane)
     high, low = scaling.invert(np.array([1.0, 0.0]))
     assert beyond[0, 6, 6] == pytest.approx(500 - high)

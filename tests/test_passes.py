@@ -6,7 +6,7 @@ from napari_mpi.config import FillConfig
 from napari_mpi.engine.adapt import Adaptation
 from napari_mpi.engine.masking import mask_pairs
 from napari_mpi.engine.network import Hourglass
-from napari_mpi.engine.passes import Passes
+from napari_mpi.engine.passes import Passes, n_passes_made
 from napari_mpi.training.synthetic import fluorescence_image
 from napari_mpi.weights.loading import load_weights
 
@@ -68,6 +68,15 @@ def test_a_pair_of_passes_predicts_each_pixel_once():
     passes, _ = run(plane, states_of(a_network()), n_passes=2)
     assert (passes.estimate != plane).all()
     assert torch.equal(passes.spread, torch.zeros_like(plane))
+
+
+@pytest.mark.parametrize("n_networks", [1, 3])
+def test_each_network_makes_whole_pairs_of_passes(n_networks):
+    states = states_of(a_network()) * n_networks
+    _, steps = run(a_plane(), states, n_passes=7)
+    config = FillConfig(crop_size=64, n_passes=7)
+    assert len(steps) == n_passes_made(config, n_networks)
+    assert len(steps) == {1: 8, 3: 12}[n_networks]
 
 
 def test_the_estimate_is_the_input_before_the_first_pass():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_mpi import denoise
+from napari_mpi import denoise, iter_denoise
 from napari_mpi.training.synthetic import fluorescence_image
 
 
@@ -68,3 +68,12 @@ def test_hot_pixels_do_not_hide_the_noise_that_there_is(dim, share):
     result = denoise(noisy, n_iter=4, n_passes=4)
     left = (result.image - clean)[~hot]
     assert np.square(left).mean() < 0.5 * 25**2
+
+
+def test_a_pixel_without_a_prediction_is_not_brightened(rng):
+    image = rng.normal(20, 2, (128, 128))
+    image[:, 64:] += 80
+    image[20:23, 20:23] = 400  # beyond the network's range
+    run = iter_denoise(image, preset="paper-fast", scaling="percentile", n_iter=9)
+    next(run)
+    assert run.result().image.max() < 405

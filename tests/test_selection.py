@@ -63,6 +63,22 @@ def test_a_range_counts_as_the_slider_does_and_takes_either_order(choice, stack)
     np.testing.assert_array_equal(part.array(), stack.data[1:4])
 
 
+def test_a_range_that_another_layer_does_not_have_is_refused(choice, stack, rng):
+    choice.follow(stack)
+    choice.which.value = "range"
+    choice.first.value, choice.last.value = 3, 4
+    short = Image(rng.normal(size=(2, 20, 24)), name="short")
+    with pytest.raises(ValueError, match="short has the planes 0 to 1 only"):
+        choice.part(short, ORIGIN)
+
+
+def test_a_part_knows_which_of_its_planes_is_one_of_the_layer(stack):
+    assert LayerPart(stack).place_of((4,)) == (4,)
+    part = LayerPart(stack, (slice(1, 3),))
+    assert part.place_of((2,)) == (1,)
+    assert part.place_of((3,)) is None
+
+
 def test_the_range_is_named_after_its_axis(choice, stack):
     choice.which.value = "range"
     choice.follow(stack)

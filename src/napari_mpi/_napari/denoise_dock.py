@@ -13,7 +13,7 @@ from napari.viewer import Viewer
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.earlier_run import EarlierRun
 from napari_mpi._napari.form import DenoiseForm
-from napari_mpi._napari.layers import Picture
+from napari_mpi._napari.layers import Picture, layer_array
 from napari_mpi._napari.live_result import LiveResult
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.region import region_layer, visible_region
@@ -25,6 +25,7 @@ from napari_mpi._napari.trust import TrustPanel
 from napari_mpi._napari.workers import (
     KEEP,
     FirstLook,
+    RunInput,
     Trial,
     denoise_in_thread,
     try_in_thread,
@@ -57,7 +58,8 @@ class DenoiseWidget(RunDock):
         self._chosen: Image | None = None  # in the form, when the run began
         self._report: dict[str, Any] | None = None  # of the last run
         self._trials: list[str] = []  # what was said of each
-        self._started = self._refreshed = 0.0
+        self._refreshed = 0.0
+        self._begun: tuple[float, float] | None = None  # when, and how much was done
 
         preferences = Preferences.load()
         prefer_weights_folder(preferences.weights_folder)
@@ -114,13 +116,14 @@ class DenoiseWidget(RunDock):
         if not layers:
             show_warning("There is no image layer to denoise: open an image first.")
             return
+        point = self._viewer.dims.point
         try:
             self._options = self.form.options()
+            parts = [self.form.planes.part(one, point) for one in layers]
         except ValueError as error:
             self._refuse(str(error))
             return
-        point = self._viewer.dims.point
-        self._queue = RunQueue(self.form.planes.part(one, point) for one in layers)
+        self._queue = RunQueue(parts)
         self._live = Preferences.load().live_preview
         self._run_next()
 
@@ -128,6 +131,7 @@ class DenoiseWidget(RunDock):
         """Start with the next layer, or end."""
         self._part = part = self._queue.next()
         if part is None:
+            self._chosen = None  # a layer that is removed is to be let go
             self._set_running(False)
             return
         name = part.layer.name
@@ -136,12 +140,12 @@ class DenoiseWidget(RunDock):
             self._run_next()
             return
         self._result = LiveResult(self._viewer, part, self._restore_choice)
-        self._started = time.monotonic()
+        self._begun = None
         self.status.value = f"{self._queue.place(name)}Reading {name} …"
         self.trust.course.begin()
-        point = self._viewer.dims.point
-        visible = visible_region(part.layer, point) if self._live else None
-        self._start(denoise_in_thread(part, self._options, visible))
+        visible = visible_region(part.layer, self._viewer.dims.point)
+        source = RunInput.of(part, visible)
+        self._start(denoise_in_thread(source, self._options, self._live))
 
     def try_region(self) -> None:
         """Denoise the visible region into layers of its own."""
@@ -160,8 +164,8 @@ class DenoiseWidget(RunDock):
         self._queue, self._trials = RunQueue(), []
         self._part = self.form.planes.part(layer, point)
         self.status.value = f"Trying on a part of {layer.name} …"
-        self._start(try_in_thread(self._part, visible_region(layer, point), options))
-        self.keep_button.enabled = False  # a trial is over before it could matter
+        source = RunInput.of(self._part, visible_region(layer, point))
+        self._start(try_in_thread(source, layer_array(layer), options))
 
     def cancel(self) -> None:
         """Stop after the current iteration and keep nothing."""
@@ -193,9 +197,11 @@ class DenoiseWidget(RunDock):
             self._result.image = item.image
         elif isinstance(item, FirstLook):
             self._result.show(item)
+            self._begun = None  # it took a moment, too
         elif isinstance(item, Picture):
             self._result.add_picture(item)
         elif isinstance(item, Progress):
+            self.keep_button.enabled = True
             self.trust.course.follow(item)
             self._follow(item)
             if item.phase == "filling":
@@ -224,9 +230,12 @@ class DenoiseWidget(RunDock):
         if now - self._refreshed < _REFRESH or self._part is None:
             return
         self._refreshed = now
-        fraction = max(progress.fraction, 1e-6)
+        fraction = progress.fraction
         self.progress.value = round(1000 * fraction)
-        left = (now - self._started) * (1 - fraction) / fraction
+        if self._begun is None:  # reading and measuring are over
+            self._begun = (now, fraction)
+        since, already = self._begun
+        left = (now - since) * (1 - fraction) / max(fraction - already, 1e-6)
         place = f"Plane {progress.plane + 1} of {progress.n_planes}"
         if progress.phase == "adapting":
             place = "Learning from the image"
@@ -236,8 +245,11 @@ class DenoiseWidget(RunDock):
         )
 
     def _on_result(self, result: Denoised | None) -> None:
-        # An aborted worker returns nothing, and neither does a trial.
+        # An aborted worker returns nothing, and neither does a trial. One that was
+        # done before it heard of it is not to be heard any more.
         if result is None or self._result is None or self._closed:
+            return
+        if self._worker is None or self._worker.abort_requested:
             return
         if not self._result.complete(result):
             self._say(
@@ -322,7 +334,9 @@ class DenoiseWidget(RunDock):
 
     def _set_running(self, running: bool) -> None:
         self.run_button.enabled = self.try_button.enabled = not running
-        self.keep_button.enabled = self.cancel_button.enabled = running
+        self.cancel_button.enabled = running
+        # What is sent before the first step would be lost.
+        self.keep_button.enabled = False
 
 
 def _duration(seconds: float) -> str:

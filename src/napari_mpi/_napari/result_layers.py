@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 
+from napari_mpi._napari.channel_record import channel_record
 from napari_mpi._napari.folds import Fold
 from napari_mpi._napari.layers import ROLE, layer_array
 from napari_mpi._napari.listening import Listener
@@ -48,6 +49,16 @@ class ResultLayers:
             layer_array(self.noise_map)
         )
         return plane, noise
+
+    def shown_record(
+        self, report: Mapping[str, Any], viewer: Viewer
+    ) -> Mapping[str, Any]:
+        """Return the record of the channel that is shown, if there are channels."""
+        axis = report.get("channel_axis")
+        if axis is None or axis >= self.denoised.ndim - 2:
+            return report
+        index = visible_region(self.denoised, viewer.dims.point).index
+        return channel_record(report, index[axis])
 
     def to_pixel(self, viewer: Viewer, world: NDArray[Any]) -> NDArray[Any]:
         """Return row and column of a place in the shown slice."""

@@ -47,6 +47,13 @@ class LayerPart:
         starts = [one.start for one in self.index]
         return (*starts, *[0] * (self.layer.ndim - len(starts)))
 
+    def place_of(self, index: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return where a plane of the layer lies in `array`, if it does."""
+        chosen = zip(index, self.index, strict=False)
+        if any(at not in range(one.start, one.stop) for at, one in chosen):
+            return None
+        return tuple(at - start for at, start in zip(index, self.offset, strict=False))
+
     @property
     def planes(self) -> str:
         """The chosen planes as an index in Python's words; empty for all."""
@@ -132,6 +139,11 @@ class PlaneChoice(Container):  # type: ignore[misc]
             The layer.
         point : tuple of float
             Where the viewer's sliders stand, in world coordinates.
+
+        Raises
+        ------
+        ValueError
+            If the layer has none of the chosen planes.
         """
         shape = _leading_shape(layer)
         nothing_to_choose = not self._offered or max(shape, default=1) == 1
@@ -144,6 +156,11 @@ class PlaneChoice(Container):  # type: ignore[misc]
         index = [slice(0, length) for length in shape[: axis + 1]]
         low, high = sorted((self.first.value, self.last.value))
         chosen = range(shape[axis])[low : high + 1]
+        if not chosen:
+            raise ValueError(
+                f"{layer.name} has the planes 0 to {shape[axis] - 1} only: choose some "
+                "of these, or select it alone."
+            )
         index[axis] = slice(chosen.start, chosen.stop)
         return LayerPart(layer, tuple(index))
 

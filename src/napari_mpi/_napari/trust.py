@@ -135,8 +135,9 @@ class PhotonTransferPanel(ResultFold):
         assert self._report is not None
         found = photon_transfer(*layers.planes(self._viewer))
         self.plot.set_points(0, found.intensity, found.variance)
-        noise = self._report["noise_estimate"]
-        if noise is None or self._report["rgb"]:
+        report = layers.shown_record(self._report, self._viewer)
+        noise = report["noise_estimate"]
+        if noise is None or report["rgb"]:
             self.plot.set_points(1, [], [])
         else:
             # The line has a bend where the intensity falls below the offset.

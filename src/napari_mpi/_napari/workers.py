@@ -8,11 +8,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from napari.layers import Image
 from numpy.typing import NDArray
 from superqt.utils import GeneratorWorker, thread_worker
 
-from napari_mpi._napari.layers import Picture, channel_axis, layer_array, pictures
+from napari_mpi._napari.layers import Picture, channel_axis, pictures
 from napari_mpi._napari.region import Region
 from napari_mpi._napari.selection import LayerPart
 from napari_mpi.config import MEASURING
@@ -21,7 +20,6 @@ from napari_mpi.pipeline.api import (
     Denoising,
     Forecast,
     Progress,
-    denoise,
     iter_denoise,
 )
 
@@ -31,6 +29,7 @@ __all__ = [
     "ClosingWorker",
     "ComputationFailedError",
     "FirstLook",
+    "RunInput",
     "Trial",
     "denoise_in_thread",
     "try_in_thread",
@@ -43,8 +42,6 @@ KEEP = "keep"
 # than this share of the time.
 REFRESH_PICTURE = 0.5
 _SHARE_OF_LIVE = 0.04
-# What a first look takes instead of the learning and of many passes.
-_FIRST_LOOK = {"n_iter": 0, "n_passes": 4, "uncertainty": False}
 
 
 class ComputationFailedError(Exception):
@@ -63,6 +60,47 @@ class ClosingWorker(GeneratorWorker):  # type: ignore[misc]
             return super().work()
         finally:
             self._gen.close()
+
+
+@dataclass(frozen=True)
+class RunInput:
+    """What a run takes from a layer, gathered where layers may be read.
+
+    Attributes
+    ----------
+    part : LayerPart
+        What it is about.
+    array : array_like
+        The pixels.
+    rgb : bool
+        Whether the last axis holds colours.
+    channel_axis : int or None
+        The axis of channels.
+    visible : Region or None
+        What to take a first look at.
+    """
+
+    part: LayerPart
+    array: Any
+    rgb: bool
+    channel_axis: int | None
+    visible: Region | None
+
+    @classmethod
+    def of(cls, part: LayerPart, visible: Region | None) -> RunInput:
+        """Read what a run needs of a layer."""
+        layer = part.layer
+        return cls(part, part.array(), layer.rgb, channel_axis(layer), visible)
+
+    def look(self, run: Denoising) -> FirstLook | None:
+        """Return a first look at what is visible, if the run can give one."""
+        if self.visible is None:
+            return None
+        place = self.part.place_of(self.visible.index)
+        if place is None:
+            return None
+        image = run.look(place, (self.visible.rows, self.visible.columns))
+        return None if image is None else FirstLook(self.visible, image)
 
 
 @dataclass(frozen=True)
@@ -85,75 +123,119 @@ class FirstLook:
 
 # napari's decorator is superqt's with a way of its own for errors to be shown. That is
 # the docks' to do, and closing napari waits for these workers just the same.
-@thread_worker(ignore_errors=True)  # type: ignore[untyped-decorator]
+@thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
 def denoise_in_thread(
-    part: LayerPart, options: dict[str, Any], visible: Region | None
+    source: RunInput, options: dict[str, Any], live: bool
 ) -> Generator[Denoising | Progress | FirstLook | Picture, str | None, Denoised]:
-    """Denoise a part of a layer; what is `visible` is kept up to date, if anything.
+    """Denoise a part of a layer.
 
-    Before it learns from the image, a first look at the visible region is yielded.
-    What takes long to compute of noise map and uncertainty is yielded before the
-    result is returned, unless no plane was filled.
+    Parameters
+    ----------
+    source : RunInput
+        What to denoise.
+    options : dict
+        Keywords of `iter_denoise`.
+    live : bool
+        Whether to keep up to date what is shown.
+
+    Yields
+    ------
+    Denoising
+        The run, if it is to be seen; its `image` grows.
+    Progress
+        Each step. Send `KEEP`, and the run ends with what is reached.
+    FirstLook
+        Before much is learnt from the image, if something of it is visible.
+    Picture
+        What takes long to compute of noise map and uncertainty, at the end, unless no
+        plane was filled.
+
+    Returns
+    -------
+    Denoised
+        The result.
     """
-    live, looked = visible is not None, False
+    run = None
     # A RuntimeError would pass for a deleted worker and go unseen; torch raises many.
     try:
-        layer = part.layer
         run = iter_denoise(
-            part.array(), rgb=layer.rgb, channel_axis=channel_axis(layer), **options
+            source.array,
+            rgb=source.rgb,
+            channel_axis=source.channel_axis,
+            **options,
         )
-        if live:
-            yield run
-        refresh_at = 0.0
+        command = (yield run) if live else None
+        refresh_at, looked = 0.0, not live
         for progress in run:
             started = time.monotonic()
-            if visible is not None and progress.phase == "adapting" and not looked:
+            if progress.phase == "adapting" and not looked:
                 looked = True
-                yield _first_look(layer, visible, options)
+                look = source.look(run)
+                if look is not None:
+                    command = (yield look) or command
             if live and progress.phase == "filling" and started >= refresh_at:
                 run.refresh()
                 now = time.monotonic()
                 refresh_at = now + max(
                     REFRESH_PICTURE, (now - started) / _SHARE_OF_LIVE
                 )
-            command = yield progress
+            command = (yield progress) or command
             if command == KEEP:
-                run.close()
                 break
+        run.close()
         result = run.result()
-        if part.planes:
-            result.report["planes"] = part.planes
+        if source.part.planes:
+            result.report["planes"] = source.part.planes
         if result.report["complete"] or result.noise_map.any():
-            yield from pictures(result, layer.rgb)
+            yield from pictures(result, source.rgb)
         return result
     except RuntimeError as error:
         raise ComputationFailedError(
             error, "Try the device cpu, or a smaller region."
         ) from error
+    finally:
+        if run is not None:  # what a cancelled run holds is large
+            run.close()
 
 
-def _first_look(layer: Image, visible: Region, options: dict[str, Any]) -> FirstLook:
-    seen = visible.cut(layer_array(layer))
-    return FirstLook(
-        visible, denoise(seen, rgb=layer.rgb, **{**options, **_FIRST_LOOK}).image
-    )
-
-
-@thread_worker(ignore_errors=True)  # type: ignore[untyped-decorator]
+@thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
 def try_in_thread(
-    part: LayerPart, region: Region, options: dict[str, Any]
+    source: RunInput, whole: Any, options: dict[str, Any]
 ) -> Generator[Trial | None, None, None]:
-    """Denoise a region with each measuring preset, and forecast the part."""
+    """Denoise what is visible with each measuring preset, and forecast the rest.
+
+    Parameters
+    ----------
+    source : RunInput
+        What the forecast is for.
+    whole : array_like
+        The pixels of the layer, in which the visible region lies.
+    options : dict
+        Keywords of `iter_denoise`.
+
+    Yields
+    ------
+    Trial
+        One for each preset.
+    None
+        After each step; here a cancelled worker ends.
+    """
+    assert source.visible is not None
+    region, rgb = source.visible, source.rgb
     try:
-        data, rgb = layer_array(part.layer), part.layer.rgb
-        shape = part.array().shape
+        shape = source.array.shape
         n_planes = math.prod(shape[: len(shape) - 2 - rgb])
         for preset in MEASURING:
             chosen = {**options, "preset": preset}
-            run = iter_denoise(region.cut(data), rgb=rgb, **chosen)
-            for _ in run:
-                yield None  # here a cancelled worker ends
-            whole = iter_denoise(region.plane(data), rgb=rgb, **chosen)
-            yield Trial(preset, region, run.result(), whole.forecast(n_planes))
+            run = iter_denoise(region.cut(whole), rgb=rgb, **chosen)
+            try:
+                for _ in run:
+                    yield None
+            finally:
+                run.close()
+            plane = iter_denoise(region.plane(whole), rgb=rgb, **chosen)
+            forecast = plane.forecast(n_planes)
+            plane.close()
+            yield Trial(preset, region, run.result(), forecast)
     except RuntimeError as error:
         raise ComputationFailedError(error, "Try the device cpu.") from error

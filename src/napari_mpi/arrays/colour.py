@@ -31,8 +31,12 @@ def to_opponent(rgb: NDArray[Any]) -> NDArray[np.float64]:
     ndarray
         float64, the three components in the first axis.
     """
-    components = rgb[..., :3].astype(np.float64) @ _AXES.T
-    return np.ascontiguousarray(np.moveaxis(components, -1, 0))
+    red, green, blue = np.moveaxis(rgb[..., :3].astype(np.float64), -1, 0)
+    # Differences first: of a gray image they are 0 exactly.
+    sums = (red + green + blue, red - blue, (red - green) - (green - blue))
+    lengths = np.sqrt([3, 2, 6]).reshape(3, *[1] * (rgb.ndim - 1))
+    components: NDArray[np.float64] = np.stack(sums) / lengths
+    return components
 
 
 def from_opponent(components: NDArray[Any]) -> NDArray[np.float64]:

@@ -96,7 +96,7 @@ class Scaling:
         for outside in (excess > 0, excess < 0):
             if outside.any():
                 count = ndimage.convolve(
-                    outside.astype(np.uint8), np.ones(window, np.uint8), mode="reflect"
+                    outside.astype(np.uint8), np.ones(window, np.uint8), mode="mirror"
                 )
                 structure |= outside & (count >= _N_STRUCTURE)
         return np.where(structure, excess, 0) * self.gain

@@ -21,13 +21,15 @@ from napari_mpi.engine.masked_plane import MaskedPlane, predict
 from napari_mpi.engine.masking import HELD_OUT, masked_mse
 from napari_mpi.engine.network import Hourglass, on_device
 
-__all__ = ["AdaptStep", "Adaptation", "State", "cut_crops"]
+__all__ = ["N_SNAPSHOTS", "AdaptStep", "Adaptation", "State", "cut_crops"]
 
 State = dict[str, Tensor]
 
 # The networks along the way err differently; their mean errs less. They are kept from
 # this share of the iterations on.
-_N_SNAPSHOTS = 6
+N_SNAPSHOTS = 6
+"""Networks that an adaptation keeps at most."""
+
 _FIRST_SNAPSHOT = 0.4
 # Snapshots in a row that may be no better before adapting ends.
 _PATIENCE = 2
@@ -123,7 +125,7 @@ class Adaptation:
         taken_at: list[int] = []
         predictions: list[list[Tensor]] = []
         places = np.linspace(
-            _FIRST_SNAPSHOT * config.n_iter, config.n_iter, _N_SNAPSHOTS
+            _FIRST_SNAPSHOT * config.n_iter, config.n_iter, N_SNAPSHOTS
         )
         snapshots_at = set(places.round().astype(int).tolist())
         n_worse = 0
@@ -147,22 +149,23 @@ class Adaptation:
 
     def _step(self, optimizer: torch.optim.Optimizer, step: int) -> float:
         optimizer.zero_grad(set_to_none=True)
-        loss, batch_size = 0.0, self._config.batch_size
+        losses, batch_size = [], self._config.batch_size
         for number in range(batch_size):
             # One crop at a time has its own batch-norm statistics, like a plane.
             index = ((step - 1) * batch_size + number) % len(self._crops)
-            loss += self._backward(index) / batch_size
+            losses.append(self._backward(index))
         optimizer.step()
-        return loss
+        # Told once a step: a graphics card has to be waited for.
+        return float(torch.stack(losses).mean())
 
-    def _backward(self, index: int) -> float:
+    def _backward(self, index: int) -> Tensor:
         crop, held_out = self._crops[index], self._held_out[index]
         drawn = crop.mask(self._config.mask_ratio)  # (B, mask channels or 1, h, w)
         mask = drawn * (1 - held_out)
         predicted = predict(self._network, crop.noisy, mask, self._config)
         loss = masked_mse(predicted, crop.noisy, torch.maximum(drawn, held_out))
         (loss / self._config.batch_size).backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        return loss.detach()
 
     def _state(self) -> State:
         return {

@@ -48,7 +48,9 @@ def resolve_device(name: str = "auto") -> torch.device:
 def prefers_bfloat16(device: torch.device) -> bool:
     """Whether convolutions are faster in bfloat16 there."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        with torch.cuda.device(device):
+            # Older cards only emulate it, which is slower than float32.
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # On a CPU it pays with matrix tiles (AMX) only, which torch tells privately.
     has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     return device.type == "cpu" and bool(has_tiles())

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.masking import mask_pairs, random_mask
-from napari_mpi.engine.network import Hourglass
+from napari_mpi.engine.network import Hourglass, memory_format
 
 __all__ = ["MaskedPlane", "predict"]
 
@@ -53,7 +53,7 @@ class MaskedPlane:
         self.noisy = (
             _split(images, config.pixel_shuffle)
             .to(generator.device)
-            .contiguous(memory_format=torch.channels_last)
+            .contiguous(memory_format=memory_format(generator.device))
         )
         # A hidden value must not be there to read in an equal channel.
         per_channel = config.mask_per_channel and not bool((plane == plane[:1]).all())

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from napari_mpi.engine.borders import mirrored
 
-__all__ = ["Hourglass", "on_device"]
+__all__ = ["Hourglass", "memory_format", "on_device"]
 
 N_LEVELS = 5
 WIDTH = 64
@@ -171,9 +171,16 @@ def on_device(network: Hourglass, device: torch.device) -> Hourglass:
     """Move a network, in place, and lay it out as convolutions are fastest."""
     moved: Hourglass = network.to(
         device=device,
-        memory_format=torch.channels_last,  # type: ignore[call-overload]
+        memory_format=memory_format(device),  # type: ignore[call-overload]
     )
     return moved
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Return the order of values with which convolutions are fastest there."""
+    # Batch norm on Apple's cards has had errors in the other one.
+    is_mps = device.type == "mps"
+    return torch.contiguous_format if is_mps else torch.channels_last
 
 
 def padded_size(size: int) -> int:

@@ -15,7 +15,7 @@ from napari_mpi.engine.adapt import State
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
 from napari_mpi.engine.network import MULTIPLE, Hourglass, on_device
 
-__all__ = ["TILE_SIZE", "PassStep", "Passes"]
+__all__ = ["TILE_SIZE", "PassStep", "Passes", "n_passes_made"]
 
 TILE_SIZE = 768
 """Planes up to this side, in pixels, are passed through the network whole."""
@@ -37,6 +37,11 @@ class PassStep:
 
     done: int
     total: int
+
+
+def n_passes_made(config: FillConfig, n_networks: int) -> int:
+    """Return how many passes are made: each network makes whole pairs of them."""
+    return 2 * n_networks * -(-config.n_passes // (2 * n_networks))
 
 
 class Passes:
@@ -87,6 +92,9 @@ class Passes:
         height, width = noisy.shape[-2:]
         overlap = min(_OVERLAP, tile_size // 4)
         self._tiles = list(blended_tiles((height, width), tile_size, overlap, MULTIPLE))
+        self._weights = [
+            torch.from_numpy(tile.weight).to(noisy.device) for tile in self._tiles
+        ]
         self._mean = noisy.clone()
         self._scatter = torch.zeros_like(noisy)  # sum of squared deviations
         self._count = torch.zeros_like(noisy)
@@ -102,21 +110,20 @@ class Passes:
         return self._plane.to_plane(self._scatter / (self._count - 1).clamp_min(1))
 
     def __iter__(self) -> Iterator[PassStep]:
-        # Each network makes whole pairs of passes.
-        n_pairs = -(-self._config.n_passes // (2 * len(self._states)))
+        n_passes = n_passes_made(self._config, len(self._states))
         masks = self._plane.mask_pairs()
-        total = len(self._states) * 2 * n_pairs * len(self._tiles)
+        total = n_passes * len(self._tiles)
         done = 0
         for state in self._states:
             self._network.load_state_dict(state)
             self._network.train()
             if len(self._tiles) > 1:
                 self._fix_statistics(next(self._plane.mask_pairs()))
-            for _ in range(2 * n_pairs):
+            for _ in range(n_passes // len(self._states)):
                 mask = next(masks)  # (B, mask channels or 1, h, w)
                 predicted = torch.zeros_like(self._mean)
-                for tile in self._tiles:
-                    self._fill_tile(tile, mask, predicted)
+                for tile, weight in zip(self._tiles, self._weights, strict=True):
+                    self._fill_tile(tile, weight, mask, predicted)
                     done += 1
                     if tile is not self._tiles[-1]:
                         yield PassStep(done, total)
@@ -124,11 +131,12 @@ class Passes:
                 yield PassStep(done, total)
 
     @torch.no_grad()
-    def _fill_tile(self, tile: Tile, mask: Tensor, predicted: Tensor) -> None:
+    def _fill_tile(
+        self, tile: Tile, weight: Tensor, mask: Tensor, predicted: Tensor
+    ) -> None:
         rows, columns = tile.index
         noisy = self._plane.noisy[..., rows, columns]
         filled = predict(self._network, noisy, mask[..., rows, columns], self._config)
-        weight = torch.from_numpy(tile.weight).to(filled.device)
         predicted[..., rows, columns] += filled * weight
 
     def _add(self, predicted: Tensor, mask: Tensor) -> None:

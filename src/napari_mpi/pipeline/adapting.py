@@ -9,7 +9,14 @@ import numpy as np
 from torch import Tensor
 
 from napari_mpi.config import FillConfig
-from napari_mpi.engine.adapt import Adaptation, AdaptStep, State, cut_crops
+from napari_mpi.engine.adapt import (
+    N_SNAPSHOTS,
+    Adaptation,
+    AdaptStep,
+    State,
+    cut_crops,
+)
+from napari_mpi.engine.passes import n_passes_made
 from napari_mpi.pipeline.plan import Plan
 from napari_mpi.pipeline.plane_store import Index, spread_evenly
 from napari_mpi.pipeline.resources import Resources
@@ -121,4 +128,5 @@ def share_of_adapting(config: FillConfig, n_pixels: int, n_planes: int) -> float
     crop = min(config.crop_size**2, n_pixels)
     # An iteration costs a pass, and twice as much for the way back.
     adapting = 3 * config.n_iter * config.batch_size * crop
-    return adapting / (adapting + n_planes * config.n_passes * n_pixels)
+    n_passes = n_passes_made(config, N_SNAPSHOTS if config.n_iter else 1)
+    return adapting / (adapting + n_planes * n_passes * n_pixels)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from numpy.typing import NDArray
+
 from napari_mpi.arrays.parts import part_of
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.pipeline.denoising import Denoised, Denoising
@@ -55,6 +57,13 @@ class ChannelDenoising(JointDenoising):
     def image(self) -> Any:
         """The result as it grows, plane by plane."""
         return self._results.image
+
+    def look(
+        self, index: tuple[int, ...], region: tuple[slice, slice]
+    ) -> NDArray[Any] | None:
+        """Fill a rectangle by the network as it comes, in a moment."""
+        others = (*index[: self._axis], *index[self._axis + 1 :])
+        return self._runs[index[self._axis]].look(others, region)
 
     def refresh(self) -> None:
         """Bring the planes at work up to date in `image`."""

@@ -99,6 +99,28 @@ class Denoising(ABC):
         reached of the one at work.
         """
 
+    def look(
+        self, index: tuple[int, ...], region: tuple[slice, slice]
+    ) -> NDArray[Any] | None:
+        """Fill a rectangle by the network as it comes, in a moment.
+
+        The run itself is not advanced, and its result is the same.
+
+        Parameters
+        ----------
+        index : tuple of int
+            The plane.
+        region : tuple of slice
+            Rows and columns.
+
+        Returns
+        -------
+        ndarray or None
+            The rectangle, or None if that cannot be had: the plane is left unchanged,
+            or its colours come together at the end.
+        """
+        return None
+
     @abstractmethod
     def refresh(self) -> None:
         """Bring the plane at work up to date in `image`."""

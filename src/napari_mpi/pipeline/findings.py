@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["Figure", "figures", "headline", "in_words"]
@@ -79,9 +79,14 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     Parameters
     ----------
     report : mapping
-        `Denoised.report`.
+        `Denoised.report`; of channels, each has its own.
     """
     found: list[Figure] = []
+    if channels := report.get("channels"):
+        for number, channel in enumerate(channels):
+            for figure in figures(channel):
+                found.append(replace(figure, name=f"channel {number}: {figure.name}"))
+        return found
     if (noise := report.get("noise_estimate")) is not None:
         found += _of_noise(noise)
     if (verdict := report.get("verdict")) is not None:

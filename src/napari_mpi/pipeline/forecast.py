@@ -13,8 +13,8 @@ from torch import Tensor
 
 from napari_mpi.config import FillConfig
 from napari_mpi.engine import memory
-from napari_mpi.engine.adapt import Adaptation
-from napari_mpi.engine.passes import TILE_SIZE, Passes
+from napari_mpi.engine.adapt import N_SNAPSHOTS, Adaptation
+from napari_mpi.engine.passes import TILE_SIZE, Passes, n_passes_made
 from napari_mpi.weights.loading import Weights
 
 __all__ = ["Forecast", "forecast"]
@@ -101,7 +101,9 @@ def forecast(
         n_adaptations = 1 if config.adapt_to == "stack" else n_planes
         n_crops = n_adaptations * config.n_iter * config.batch_size
         seconds = n_crops * crop * per_iteration
-        seconds += n_planes * config.n_passes * n_pixels * per_pass
+        n_networks = N_SNAPSHOTS if config.n_iter else 1
+        n_passes = n_passes_made(config, n_networks)
+        seconds += n_planes * n_passes * n_pixels * per_pass
         tile = memory.fitting_tile_size(TILE_SIZE, device) ** 2
         network = max(
             memory.training_bytes(crop), memory.pass_bytes(min(tile, n_pixels))

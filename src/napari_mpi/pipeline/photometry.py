@@ -87,7 +87,8 @@ class Photometry:
             Their standard errors, if these are asked for.
         """
         estimate = filling.estimate
-        values = self.scaling.invert(estimate.cpu().numpy())
+        # Predictions lie within 0 and 1; a pixel without one is still the noisy value.
+        values = self.scaling.invert(estimate.clamp(0, 1).cpu().numpy())
         if self.noise is None:
             return values, np.zeros_like(values) if uncertainty else None
         # Structure brighter than the network can tell stays what it was, unless noise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine.adapt import State
 from napari_mpi.engine.fill import Fill, FillStep
@@ -20,6 +21,10 @@ from napari_mpi.pipeline.plane_store import Index, PlaneStore
 from napari_mpi.pipeline.resources import Resources
 
 __all__ = ["Plane", "PlaneFiller"]
+
+
+# Enough for a first look, and hardly any time.
+_LOOK_PASSES = 4
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,24 @@ class PlaneFiller:
             return passes
 
         yield from self._resources.until_it_fits(begin, in_tiles=True)
+
+    def look(self, index: Index, region: tuple[slice, slice]) -> NDArray[Any]:
+        """Fill a rectangle of a plane by the network as it comes, and return it."""
+        noisy = self._store.plane(index)[region]
+        channels = self._grid.to_channels(noisy)
+        passes = Passes(
+            self._photometry.to_network(channels),
+            self._plan.weights.build(),
+            [dict(self._plan.weights.state)],
+            replace(self._plan.config, n_passes=_LOOK_PASSES),
+            seed=self._plan.seed,
+            device=self._resources.device,
+        )
+        for _ in passes:
+            pass
+        values, _ = self._photometry.to_input(passes, channels, uncertainty=False)
+        self._store.let_go()
+        return self._grid.from_channels(to_dtype(values, self._store.dtype), noisy)
 
     def read(self, index: Index) -> Tensor:
         """Return a plane as the network takes it, and keep nothing else of it."""

@@ -78,7 +78,7 @@ class PlaneStore:
     filled : list of tuple of int
         Index of each plane that holds more than one value.
     constant : bool
-        Whether all pixels of the image are equal.
+        Whether all pixels of each plane are equal.
 
     Raises
     ------
@@ -103,9 +103,11 @@ class PlaneStore:
             channels = self._grid.to_channels(plane)
             if self.dtype.kind == "f":
                 n_bad += int(np.count_nonzero(~np.isfinite(plane)))
-            low, high = plane.min(), plane.max()
+            # Transparency does not count, and each colour by itself.
+            lows, highs = channels.min(axis=(1, 2)), channels.max(axis=(1, 2))
+            low, high = lows.min(), highs.max()
             extremes += [low, high]
-            if low != high:
+            if (lows != highs).any():
                 self.filled.append(index)
             if n_bad == 0 and max(-float(low), float(high)) <= _LARGEST:
                 stride = max(1, plane.size // per_plane | 1)
@@ -122,7 +124,7 @@ class PlaneStore:
                 f"{n_bad} of {n_all} pixels are NaN or infinite. Replace them first, "
                 "for instance with numpy.nan_to_num, or crop them away."
             )
-        self.constant = bool(min(extremes) == max(extremes))
+        self.constant = not self.filled
         lowest, highest = float(min(extremes)), float(max(extremes))
         if max(-lowest, highest) > _LARGEST or 0 < highest - lowest < _SMALLEST:
             raise ValueError(

@@ -88,7 +88,8 @@ class StackDenoising(Denoising):
     def unchanged(self) -> str | None:
         """Why the image is returned as it is, if it is."""
         if self._store.constant:
-            return "The image is constant, so there is nothing to denoise"
+            what = "The image" if self._grid.n_planes == 1 else "Each plane"
+            return f"{what} is constant, so there is nothing to denoise"
         choice = self._plan.choice
         if choice is not None and choice.clean:
             return choice.reason.removesuffix(".")
@@ -98,6 +99,14 @@ class StackDenoising(Denoising):
     def image(self) -> NDArray[Any]:
         """The result as it grows, plane by plane."""
         return self._store.image
+
+    def look(
+        self, index: tuple[int, ...], region: tuple[slice, slice]
+    ) -> NDArray[Any] | None:
+        """Fill a rectangle by the network as it comes, in a moment."""
+        if all(plane.index != index for plane in self._to_fill()):
+            return None
+        return self._filler.look(index, region)
 
     def refresh(self) -> None:
         """Bring the plane at work up to date in `image`."""
