@@ -126,6 +126,13 @@ def test_any_network_fills_gray_and_colour_planes_in_tiles(
     assert (passes.estimate != plane).float().mean() > 0.99
 
 
+def test_sub_images_are_filled_in_smaller_tiles():
+    plane = torch.rand(1, 64, 800)
+    _, whole = run(plane[..., :768], states_of(a_network()), pixel_shuffle=2)
+    _, steps = run(plane, states_of(a_network()), pixel_shuffle=2)
+    assert (len(whole), len(steps)) == (4, 8)
+
+
 def test_tiles_leave_no_seam_and_hardly_change_the_result():
     rng = np.random.default_rng(3)
     clean = fluorescence_image((512, 512), rng) * 0.8 + 0.1

@@ -21,6 +21,7 @@ TILE_SIZE = 768
 """Planes up to this side, in pixels, are passed through the network whole."""
 
 _OVERLAP = 96  # pixels
+_LEAST_TILE = 192  # pixels, of sub-images
 # What batch norm needs to know of a plane that is too large to be looked at whole.
 _STATISTICS_SIZE, _STATISTICS_GRID = 96, 6
 
@@ -62,7 +63,7 @@ class Passes:
     device : torch.device
         Where to compute.
     tile_size : int
-        Side of the tiles that a larger plane is taken apart into, in pixels.
+        Side of the tiles that a larger plane is taken apart into, in its pixels.
 
     Notes
     -----
@@ -90,8 +91,10 @@ class Passes:
         )
         noisy = self._plane.noisy
         height, width = noisy.shape[-2:]
-        overlap = min(_OVERLAP, tile_size // 4)
-        self._tiles = list(blended_tiles((height, width), tile_size, overlap, MULTIPLE))
+        # Sub-images are filled together, so each of their tiles has to be smaller.
+        side = max(tile_size // config.pixel_shuffle, min(tile_size, _LEAST_TILE))
+        overlap = min(_OVERLAP, side // 4)
+        self._tiles = list(blended_tiles((height, width), side, overlap, MULTIPLE))
         self._weights = [
             torch.from_numpy(tile.weight).to(noisy.device) for tile in self._tiles
         ]
