@@ -19,7 +19,7 @@ def weights():
 
 def measured(planes, weights):
     scaling = Scaling.fit(planes, "percentile")
-    return measure_noise(planes, scaling, weights, torch.device("cpu"), 0)
+    return measure_noise(planes, scaling, weights, device=torch.device("cpu"), seed=0)
 
 
 @pytest.fixture(scope="module")

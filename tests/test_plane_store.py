@@ -86,7 +86,9 @@ def test_a_place_for_the_uncertainty_is_made_when_asked_for(rng):
     source = Counting(rng.normal(size=(2, 16, 16)))
     grid = PlaneGrid.of(source, False)
     assert allocate_results(source, grid.shape).uncertainty is None
-    store = PlaneStore(source, grid, allocate_results(source, grid.shape, True))
+    store = PlaneStore(
+        source, grid, allocate_results(source, grid.shape, uncertainty=True)
+    )
     assert isinstance(store.uncertainty, np.memmap)  # like the rest of a lazy array
     store.put_uncertainty((1,), np.full((1, 16, 16), 3.0))
     assert not store.uncertainty[0].any()

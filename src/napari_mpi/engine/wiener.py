@@ -38,6 +38,7 @@ def wiener_filter(
     estimate: Tensor,
     blind: Tensor,
     variance: Tensor,
+    *,
     caution: float = 1.0,
 ) -> Tensor:
     """Filter each block by what the estimate says is signal in it.

@@ -176,7 +176,7 @@ def iter_denoise(
     )
     if channel_axis is not None:
         axis = _leading_axis(channel_axis, grid)
-        run: Denoising = ChannelDenoising(image, axis, begin, uncertainty)
+        run: Denoising = ChannelDenoising(image, axis, begin, uncertainty=uncertainty)
     elif rgb and preset in MEASURING and loaded.image_channels == 1:
         run = ColourDenoising(image, grid, begin)
     else:

@@ -40,11 +40,12 @@ class ChannelDenoising(JointDenoising):
         image: Any,
         axis: int,
         begin: Callable[..., Denoising],
+        *,
         uncertainty: bool = False,
     ) -> None:
         grid = PlaneGrid.of(image, rgb=False)
         self._axis = axis
-        self._results = allocate_results(image, grid.shape, uncertainty)
+        self._results = allocate_results(image, grid.shape, uncertainty=uncertainty)
         runs = []
         for channel in range(grid.shape[axis]):
             index: tuple[int | slice, ...] = (*[slice(None)] * axis, channel)

@@ -32,6 +32,7 @@ def measure_noise(
     planes: NDArray[Any],
     scaling: Scaling,
     weights: Weights,
+    *,
     device: torch.device,
     seed: int,
 ) -> NoiseEstimate:

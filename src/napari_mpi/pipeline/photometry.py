@@ -66,7 +66,7 @@ class Photometry:
         return torch.from_numpy(seen(self.scaling.apply(noisy)))
 
     def to_input(
-        self, filling: Fill | Passes, noisy: NDArray[Any], uncertainty: bool
+        self, filling: Fill | Passes, noisy: NDArray[Any], *, uncertainty: bool
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Return what is reached of a plane in the input's units.
 
@@ -139,7 +139,7 @@ class Photometry:
                 self._scaled(values).to(device),
                 self._scaled(blind).to(device),
                 torch.from_numpy(variance).float().to(device),
-                caution,
+                caution=caution,
             )
             values = self.scaling.invert(filtered.cpu().numpy())
         return values

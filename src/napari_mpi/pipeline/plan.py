@@ -104,6 +104,7 @@ class Plan:
         store: PlaneStore,
         request: Request,
         weights: Weights,
+        *,
         device: torch.device,
         seed: int,
     ) -> Plan:
@@ -115,7 +116,9 @@ class Plan:
             planes = store.denoised(chosen)
             if request.measures and weights.know_noise:
                 scaling = Scaling.fit(store.sample, "percentile")
-                noise = measure_noise(planes, scaling, weights, device, seed)
+                noise = measure_noise(
+                    planes, scaling, weights, device=device, seed=seed
+                )
             else:
                 noise = estimate_noise(planes)
         config, choice = request.config(noise, weights, device)

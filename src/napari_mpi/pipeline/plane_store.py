@@ -192,7 +192,7 @@ class PlaneStore:
 
 
 def allocate_results(
-    source: Any, shape: tuple[int, ...], uncertainty: bool = False
+    source: Any, shape: tuple[int, ...], *, uncertainty: bool = False
 ) -> Results:
     """Return arrays for the results of a source, in memory or in temporary files."""
     # Big-endian files are common in microscopy; torch wants the native order.

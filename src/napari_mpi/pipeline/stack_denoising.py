@@ -62,15 +62,18 @@ class StackDenoising(Denoising):
         grid: PlaneGrid,
         request: Request,
         weights: Weights,
+        *,
         device: torch.device,
         seed: int,
         uncertainty: bool = False,
         results: Results | None = None,
     ) -> None:
-        results = results or allocate_results(image, grid.shape, uncertainty)
+        results = results or allocate_results(
+            image, grid.shape, uncertainty=uncertainty
+        )
         self._grid = grid
         self._store = PlaneStore(image, grid, results)
-        self._plan = Plan.make(self._store, request, weights, device, seed)
+        self._plan = Plan.make(self._store, request, weights, device=device, seed=seed)
         self._resources = Resources(device, grid.plane_shape)
         self._filler = PlaneFiller(self._store, grid, self._plan, self._resources)
         self._tally = Tally()
