@@ -84,3 +84,28 @@ def test_there_is_some_memory_and_keeping_it_can_be_ended():
     assert memory.available_bytes(CPU) > 10**6
     memory.keep_warm()
     memory.give_back(CPU)
+
+
+def test_what_a_graphics_card_has_no_memory_for_is_done_on_the_processor():
+    tried = []
+
+    def work(device):
+        tried.append(device.type)
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("out of memory")
+        return 7
+
+    assert memory.or_on_processor(work, torch.device("meta")) == 7
+    assert tried == ["meta", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("device", "error"),
+    [("cpu", torch.OutOfMemoryError("full")), ("meta", RuntimeError("another one"))],
+)
+def test_other_failures_are_not_tried_again(device, error):
+    def work(device):
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        memory.or_on_processor(work, torch.device(device))

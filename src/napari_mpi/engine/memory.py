@@ -11,7 +11,8 @@ import os
 import shutil
 import sys
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
@@ -27,10 +28,13 @@ __all__ = [
     "is_out_of_memory",
     "keep_warm",
     "let_go",
+    "or_on_processor",
     "pass_bytes",
     "smaller_tile_size",
     "training_bytes",
 ]
+
+_T = TypeVar("_T")
 
 # In bytes per pixel, of which each has 64 features in several tensors at a time. From
 # `python -m benchmarks.speed --memory`, rounded up.
@@ -85,6 +89,25 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "not enough memory" in said
         or "out of memory" in said
     )
+
+
+def or_on_processor(work: Callable[[torch.device], _T], device: torch.device) -> _T:
+    """Do some work on a device, or on the processor if that has too little memory.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the device.
+    device : torch.device
+        Where to try first.
+    """
+    try:
+        return work(device)
+    except RuntimeError as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    give_back(device)
+    return work(torch.device("cpu"))
 
 
 def belongs_on_disk(source: Any, n_bytes: int) -> bool:

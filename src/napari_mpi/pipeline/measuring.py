@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_mpi.analysis.noise import (
     NoiseEstimate,
@@ -17,6 +18,7 @@ from napari_mpi.analysis.noise import (
 )
 from napari_mpi.arrays.intensity import Scaling, seen
 from napari_mpi.config import PRESETS
+from napari_mpi.engine import memory
 from napari_mpi.engine.passes import Passes
 from napari_mpi.weights.loading import Weights
 
@@ -63,20 +65,31 @@ def measure_noise(
         return noise
     chosen = np.linspace(0, len(planes) - 1, min(len(planes), _N_PLANES))
     crops = [_centre(planes[place]) for place in chosen.round().astype(int)]
-    network = weights.build()
-    noisy, predicted = [], []
-    for crop in crops:
-        scaled = torch.from_numpy(seen(scaling.apply(crop[None])))
-        passes = Passes(
-            scaled, network, [dict(weights.state)], _CONFIG, seed=seed, device=device
-        )
-        for _ in passes:
-            pass
-        noisy.append(scaled[0].numpy())
-        predicted.append(passes.estimate[0].cpu().numpy())
-    left = correlation_left(np.stack(noisy), np.stack(predicted))
+    noisy = [torch.from_numpy(seen(scaling.apply(crop[None]))) for crop in crops]
+
+    def predict(device: torch.device) -> list[Tensor]:
+        return [_predicted(crop, weights, device, seed) for crop in noisy]
+
+    predicted = memory.or_on_processor(predict, device)
+    left = correlation_left(torch.cat(noisy).numpy(), torch.cat(predicted).numpy())
     y, x = (min(pair) for pair in zip(noise.correlation, left, strict=True))
     return replace(noise, correlation=(y, x))
+
+
+def _predicted(
+    crop: Tensor, weights: Weights, device: torch.device, seed: int
+) -> Tensor:
+    passes = Passes(
+        crop,
+        weights.build(),
+        [dict(weights.state)],
+        _CONFIG,
+        seed=seed,
+        device=device,
+    )
+    for _ in passes:
+        pass
+    return passes.estimate.cpu()
 
 
 def _centre(plane: NDArray[Any]) -> NDArray[Any]:

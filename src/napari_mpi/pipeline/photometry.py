@@ -15,6 +15,7 @@ from napari_mpi.analysis.noise import NoiseEstimate
 from napari_mpi.analysis.noisy_values import combine_with_input, without_outliers
 from napari_mpi.analysis.uncertainty import standard_error
 from napari_mpi.arrays.intensity import Scaling, seen, without_hot_pixels
+from napari_mpi.engine import memory
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.wiener import wiener_filter
@@ -134,14 +135,17 @@ class Photometry:
         if self.wiener:
             variance = noise.variance(values) / self.scaling.gain**2
             caution = 1.0 if self.own_pixel else _CAUTION
-            filtered = wiener_filter(
-                self._scaled(noisy).to(device),
-                self._scaled(values).to(device),
-                self._scaled(blind).to(device),
-                torch.from_numpy(variance).float().to(device),
-                caution=caution,
-            )
-            values = self.scaling.invert(filtered.cpu().numpy())
+            planes = [
+                *(self._scaled(plane) for plane in (noisy, values, blind)),
+                torch.from_numpy(variance).float(),
+            ]
+
+            def filtered(device: torch.device) -> Tensor:
+                on_device = [plane.to(device) for plane in planes]
+                return wiener_filter(*on_device, caution=caution).cpu()
+
+            result = memory.or_on_processor(filtered, device)
+            values = self.scaling.invert(result.numpy())
         return values
 
 
