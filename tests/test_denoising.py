@@ -307,3 +307,16 @@ def test_flat_planes_of_different_values_come_back_as_they_are():
     with pytest.warns(UserWarning, match="Each plane is constant"):
         result = denoise(stack)
     assert np.array_equal(result.image, stack)
+
+
+def test_a_plane_is_shown_as_soon_as_each_pixel_has_a_prediction(rng):
+    stack = rng.poisson(30, (2, 40, 48)).astype(np.uint16)
+    run = iter_denoise(stack, n_iter=0, n_passes=4)
+    seen = []
+    for _ in run:
+        seen.append(run.refresh())
+        if len(seen) == 1:
+            assert np.array_equal(run.image, stack)
+        elif len(seen) == 2:
+            assert (run.image[0] != stack[0]).any()
+    assert seen == [False] + [True] * 7

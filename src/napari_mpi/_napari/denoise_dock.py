@@ -23,6 +23,7 @@ from napari_mpi._napari.run_queue import RunQueue
 from napari_mpi._napari.selection import LayerPart, chosen_layers
 from napari_mpi._napari.trust import TrustPanel
 from napari_mpi._napari.workers import (
+    GREW,
     KEEP,
     FirstLook,
     RunInput,
@@ -184,7 +185,7 @@ class DenoiseWidget(RunDock):
             self._worker.send(KEEP)
 
     def _on_yielded(
-        self, item: Denoising | Progress | FirstLook | Picture | Trial | None
+        self, item: Denoising | Progress | FirstLook | Picture | Trial | str | None
     ) -> None:
         # A yield that was under way when Cancel was pressed must not overwrite it.
         if self._worker is None or self._worker.abort_requested:
@@ -204,8 +205,8 @@ class DenoiseWidget(RunDock):
             self.keep_button.enabled = True
             self.trust.course.follow(item)
             self._follow(item)
-            if item.phase == "filling":
-                self._result.grow()
+        elif item == GREW:
+            self._result.grow()
 
     def _show_trial(self, trial: Trial) -> None:
         assert self._part is not None

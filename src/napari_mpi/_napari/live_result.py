@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from napari.viewer import Viewer
 from napari_mpi._napari.layers import Picture, denoised_layer, picture_layer
 from napari_mpi._napari.region import region_layer
 from napari_mpi._napari.selection import LayerPart
-from napari_mpi._napari.workers import REFRESH_PICTURE, FirstLook
+from napari_mpi._napari.workers import FirstLook
 from napari_mpi.pipeline.api import Denoised
 
 __all__ = ["LiveResult"]
@@ -44,7 +43,6 @@ class LiveResult:
         self._denoised: Image | None = None
         self._pictures: list[Image] = []
         self._first_look: Image | None = None
-        self._repainted = 0.0
 
     def _add(self, layer: Image) -> Image:
         self._viewer.add_layer(layer)
@@ -63,11 +61,9 @@ class LiveResult:
         self._first_look = self._add(region_layer(layer, look.region, look.image, name))
 
     def grow(self) -> None:
-        """Let the denoised layer show what is reached, some times a second."""
-        now = time.monotonic()
-        if self.image is None or now - self._repainted < REFRESH_PICTURE:
+        """Let the denoised layer show what is reached."""
+        if self.image is None:
             return
-        self._repainted = now
         if self._denoised is None:
             self._remove(self._first_look)
             self._denoised = self._make_denoised(self.image, {})

@@ -24,8 +24,8 @@ from napari_mpi.pipeline.api import (
 )
 
 __all__ = [
+    "GREW",
     "KEEP",
-    "REFRESH_PICTURE",
     "ClosingWorker",
     "ComputationFailedError",
     "FirstLook",
@@ -35,12 +35,15 @@ __all__ = [
     "try_in_thread",
 ]
 
+GREW = "grew"
+"""Yielded when there is more to be seen of a result."""
+
 KEEP = "keep"
 """Sent to a run that is to end with what is reached."""
 
 # The picture follows a run at this interval in seconds, and showing it takes no more
 # than this share of the time.
-REFRESH_PICTURE = 0.5
+_REFRESH_PICTURE = 0.5
 _SHARE_OF_LIVE = 0.04
 
 
@@ -126,7 +129,7 @@ class FirstLook:
 @thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
 def denoise_in_thread(
     source: RunInput, options: dict[str, Any], live: bool
-) -> Generator[Denoising | Progress | FirstLook | Picture, str | None, Denoised]:
+) -> Generator[Denoising | Progress | FirstLook | Picture | str, str | None, Denoised]:
     """Denoise a part of a layer.
 
     Parameters
@@ -141,7 +144,9 @@ def denoise_in_thread(
     Yields
     ------
     Denoising
-        The run, if it is to be seen; its `image` grows.
+        The run, if it is to be seen.
+    GREW
+        There is more to be seen in its `image`.
     Progress
         Each step. Send `KEEP`, and the run ends with what is reached.
     FirstLook
@@ -174,11 +179,13 @@ def denoise_in_thread(
                 if look is not None:
                     command = (yield look) or command
             if live and progress.phase == "filling" and started >= refresh_at:
-                run.refresh()
+                grew = run.refresh()
                 now = time.monotonic()
                 refresh_at = now + max(
-                    REFRESH_PICTURE, (now - started) / _SHARE_OF_LIVE
+                    _REFRESH_PICTURE, (now - started) / _SHARE_OF_LIVE
                 )
+                if grew:
+                    command = (yield GREW) or command
             command = (yield progress) or command
             if command == KEEP:
                 break

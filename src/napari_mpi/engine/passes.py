@@ -108,6 +108,11 @@ class Passes:
         return self._plane.to_plane(self._mean)
 
     @property
+    def has_all(self) -> bool:
+        """Whether each pixel has a prediction; the others are still noisy."""
+        return bool((self._count > 0).all())
+
+    @property
     def spread(self) -> Tensor:
         """Variance of the predictions that the estimate averages, shape (C, H, W)."""
         return self._plane.to_plane(self._scatter / (self._count - 1).clamp_min(1))

@@ -66,10 +66,10 @@ class ChannelDenoising(JointDenoising):
         others = (*index[: self._axis], *index[self._axis + 1 :])
         return self._runs[index[self._axis]].look(others, region)
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Bring the planes at work up to date in `image`."""
-        for run in self._runs:
-            run.refresh()
+        grown = [run.refresh() for run in self._runs]  # all of them, not the first
+        return any(grown)
 
     def result(self) -> Denoised:
         """Return what is reached; channels that were not begun are still noisy."""

@@ -65,8 +65,9 @@ class ColourDenoising(JointDenoising):
         """None: colours come together at the end."""
         return
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Do nothing, see `image`."""
+        return False
 
     def result(self) -> Denoised:
         """Return what is reached; colours that were not begun are still noisy."""

@@ -122,8 +122,14 @@ class Denoising(ABC):
         return None
 
     @abstractmethod
-    def refresh(self) -> None:
-        """Bring the plane at work up to date in `image`."""
+    def refresh(self) -> bool:
+        """Bring the plane at work up to date in `image`.
+
+        Returns
+        -------
+        bool
+            Whether anything is filled yet, of this plane or of others.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -142,10 +142,18 @@ class PlaneFiller:
         return scaled
 
     def refresh(self) -> None:
-        """Put back what is reached of the plane at work, if there is one."""
+        """Put back what is reached of the plane at work, if that is all of it.
+
+        After its first pass half of the pixels would be denoised, the others not.
+        """
         if self._at_work is None:
             return
-        work, store = self._at_work, self._store
+        filling = self._at_work.filling
+        if isinstance(filling, Fill) or filling.has_all:
+            self._put_back(self._at_work)
+
+    def _put_back(self, work: _AtWork) -> None:
+        store = self._store
         values, errors = self._photometry.to_input(
             work.filling,
             self._grid.to_channels(work.noisy),
@@ -158,7 +166,8 @@ class PlaneFiller:
 
     def finish(self) -> None:
         """Put back the plane at work, which is final now."""
-        self.refresh()
+        if self._at_work is not None:
+            self._put_back(self._at_work)
         self._at_work = None
 
     def restore(self, plane: Plane, arrays: Arrays) -> None:

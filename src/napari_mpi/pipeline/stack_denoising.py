@@ -111,9 +111,10 @@ class StackDenoising(Denoising):
             return None
         return self._filler.look(index, region)
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Bring the plane at work up to date in `image`."""
         self._filler.refresh()
+        return bool(self._filler.touched)
 
     def close(self) -> None:
         """End the run; `result` keeps what was reached."""
