@@ -8,6 +8,7 @@ It needs a display; on a server run it within ``xvfb-run -s "-screen 0 1600x1000
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +38,16 @@ def main() -> None:
             QTest.qWait(50)
         window.grab().save(str(IMAGES / f"{name}.png"))
 
-    with tempfile.TemporaryDirectory() as folder:
-        # What is trained and written here is nobody's.
-        os.environ["NAPARI_MPI_WEIGHTS"] = str(Path(folder) / "weights")
+    # What is trained and written here is nobody's. Its name is seen in the pictures.
+    folder = Path(tempfile.gettempdir()) / "microscope"
+    folder.mkdir()
+    try:
+        os.environ["NAPARI_MPI_WEIGHTS"] = str(folder / "weights")
         _denoise(viewer, photograph)
         _train(viewer, photograph)
-        _batch(viewer, photograph, Path(folder))
+        _batch(viewer, photograph, folder)
+    finally:
+        shutil.rmtree(folder)
     viewer.close()
 
 
@@ -88,8 +93,7 @@ def _train(viewer: napari.Viewer, photograph: Callable[[str], None]) -> None:
 def _batch(
     viewer: napari.Viewer, photograph: Callable[[str], None], folder: Path
 ) -> None:
-    os.chdir(folder)  # for short names in the picture
-    data = Path("images")
+    data = folder / "images"
     data.mkdir()
     stack = viewer.layers[_TITLE].data
     for number, plane in enumerate(stack):
@@ -98,10 +102,14 @@ def _batch(
     (data / "broken.tif").write_bytes((data / "field_0.ome.tif").read_bytes()[:5000])
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI batch")
     widget.form.folder.value = data
-    widget.form.output.value = Path("results")
+    widget.form.output.value = folder / "results"
     widget.form.preset.value = "fast"
     widget.run()
     _wait(lambda: not widget.running)
+    viewer.layers.clear()
+    widget.table.selectRow(1)
+    widget.open_result()
+    widget.table.selectRow(0)  # why it failed is to be read
     photograph("widget-batch")
 
 
