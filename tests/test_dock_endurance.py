@@ -74,7 +74,9 @@ def test_the_main_thread_is_never_busy_for_long_during_a_run(
     monkeypatch.setattr(
         Passes,
         "_fill_tile",
-        lambda self, tile, mask, predicted: predicted.add_(self._plane.noisy * 0.9),
+        lambda self, tile, weight, mask, predicted: predicted.add_(
+            self._plane.noisy * 0.9
+        ),
     )
     widget.form.noise.value = "independent"
     widget.form.advanced.n_iter.value = 0
