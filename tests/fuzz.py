@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import importlib.util
 import json
 import logging
 import multiprocessing
@@ -30,10 +31,12 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
+import microscope_files
 import mrcfile
 import numpy as np
 import tifffile
@@ -233,6 +236,28 @@ def _network() -> Hourglass:
     return _NETWORK[0]
 
 
+def _microscopes() -> dict[str, Format]:
+    """Return the formats for whose readers the packages are installed."""
+    data = _pixels(3, 40, 48)
+    images = {"one": ("ZYX", data), "two": ("TYX", data[:2])}
+    writers: dict[str, Callable[[Path], Path]] = {
+        "czi": lambda path: microscope_files.write_czi(path, data, "ZYX", 0.1),
+        "dv": lambda path: microscope_files.write_dv(path, data, 0.1),
+        "lif": lambda path: microscope_files.write_lif(path, images, 0.1),
+        "nd2": lambda path: microscope_files.write_nd2(path, data, 0.1),
+    }
+    found = {}
+    for name, write in writers.items():
+        if importlib.util.find_spec(f"bioio_{name}"):
+            importlib.import_module(f"bioio_{name}")  # which takes seconds, once
+            found[name] = Format(partial(_write_to, write, f"a.{name}"), _open_image)
+    return found
+
+
+def _write_to(write: Callable[[Path], Path], name: str, folder: Path) -> Path:
+    return write(folder / name)
+
+
 def _safetensors(folder: Path) -> Path:
     save_weights(folder / "a.safetensors", _network(), {"steps": 5, "config": {}})
     return folder / "a.safetensors"
@@ -316,6 +341,7 @@ FORMATS: dict[str, Format] = {
     "png": Format(_picture("a.png"), _open_image),
     "jpeg": Format(_picture("a.jpg"), _open_image),
     "png-folder": Format(_picture_folder, _open_image),
+    **_microscopes(),
     "safetensors": Format(_safetensors, _open_weights),
     "pth": Format(_torch(zipped=True), _open_weights, PICKLE),
     "pth-legacy": Format(_torch(zipped=False), _open_weights, PICKLE),

@@ -204,7 +204,7 @@ def test_cancel_keeps_finished_planes_and_run_carries_on(
     assert widget.status.value == "Cancelling …"
     gate.open.set()
     finish(widget, qtbot)
-    assert "Cancelled after 0 of 3 files" in widget.status.value
+    assert "Cancelled after 0 of 3 images" in widget.status.value
     assert "carries on" in widget.status.value
     assert widget.run_button.enabled
     assert not list(out.rglob("*_denoised*"))
@@ -237,7 +237,7 @@ def test_what_the_command_has_finished_is_taken_over(widget, folder, out, qtbot)
 def test_the_file_at_work_shows_how_far_it_is(widget, gate, qtbot):
     widget.run()
     qtbot.waitUntil(gate.reached.is_set, timeout=TIMEOUT)
-    place = "File 1 of 3: a.tif, plane "
+    place = "Image 1 of 3: a.tif, plane "
     qtbot.waitUntil(lambda: widget.status.value.startswith(place), timeout=TIMEOUT)
     assert "%" in statuses(widget)["a.tif"]
     assert 0 < widget.progress.value < 334

@@ -44,10 +44,10 @@ def test_a_text_file_is_refused_whatever_its_ending(tmp_path, ending, text):
 
 
 def test_an_unknown_ending_is_refused_with_those_that_are_known(tmp_path):
-    path = tmp_path / "image.czi"
+    path = tmp_path / "image.oib"
     path.write_bytes(b"something")
     assert not can_read(path)
-    with pytest.raises(FileError, match=r"'\.czi'; expected one of \.tif"):
+    with pytest.raises(FileError, match=r"'\.oib'; expected one of \.tif"):
         read_image(path)
 
 

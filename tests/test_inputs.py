@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from napari_mpi.batch.inputs import find_inputs
 
@@ -122,3 +124,20 @@ def test_work_folders_tell_the_image_and_are_never_shared(folder, tmp_path):
     assert len({job.id for job in jobs}) == len(jobs)
     assert all(Path(job.id).name == job.id for job in jobs)
     assert jobs[1].id.startswith("day1-a-ome-tif-")
+
+
+def test_a_file_of_several_images_is_a_job_for_each(tmp_path):
+    pixels = np.zeros((40, 48), np.uint8)
+    names = ("Position 1/a", "position-1-a", "", "../../etc")
+    with tifffile.TiffWriter(tmp_path / "cells.ome.tif") as tif:
+        for name in names:
+            tif.write(pixels, metadata={"Name": name})
+    out = tmp_path / "out"
+    found = find_inputs([tmp_path / "cells.ome.tif"], out)
+    assert [job.series for job in found.jobs] == [0, 1, 2, 3]
+    labels = ("Position-1-a", "position-1-a-1", "2", "etc")
+    assert places(found, out) == {
+        f"cells.ome.tif [{label}]": f"cells_{label}_denoised.ome.tif"
+        for label in labels
+    }
+    assert len({job.id for job in found.jobs}) == 4

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 from filelock import FileLock
+from microscope_files import write_lif
 
 from napari_mpi import denoise_files
 from napari_mpi.batch.api import checked_settings
@@ -262,3 +263,27 @@ def test_total_intensity_stays_and_no_plane_flickers_more_than_its_input(tmp_pat
     before, after = movie.mean((1, 2)), denoised.mean((1, 2))
     assert np.abs(np.diff(after)).sum() <= 1.02 * np.abs(np.diff(before)).sum()
     assert after == pytest.approx(before, rel=0.005)
+
+
+def test_each_image_of_a_microscope_file_has_a_result(rng, tmp_path):
+    pytest.importorskip("bioio_lif")
+    images = {
+        name: ("TYX", rng.poisson(light, (2, 16, 18)).astype(np.uint16))
+        for name, light in (("one", 30), ("two", 90))
+    }
+    write_lif(tmp_path / "cells.lif", images, 0.25)
+    records = denoise_files(tmp_path / "cells.lif", tmp_path / "out", **OPTIONS)
+    assert [record.name for record in records] == [
+        "cells.lif [one]",
+        "cells.lif [two]",
+    ]
+    for record, (axes, data) in zip(records, images.values(), strict=True):
+        assert record.status == "done"
+        assert not record.reason
+        result = read_image(record.target)
+        assert result.axes == axes
+        assert result.scale == pytest.approx((2.0, 0.25, 0.25))
+        assert result.units == ("s", "µm", "µm")
+        assert result.data.mean() == pytest.approx(data.mean(), rel=0.02)
+    again = denoise_files(tmp_path / "cells.lif", tmp_path / "out", **OPTIONS)
+    assert all(record.earlier for record in again)

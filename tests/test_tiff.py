@@ -9,6 +9,7 @@ from napari_mpi.io import tiff
 from napari_mpi.io.files import (
     FileError,
     can_read,
+    list_series,
     read_image,
     write_image,
 )
@@ -187,6 +188,21 @@ def test_of_several_series_the_first_is_read_with_a_warning(tmp_path, stack):
     with pytest.warns(UserWarning, match=r"two\.tif holds 2 images; reading the first"):
         image = read_image(tmp_path / "two.tif")
     assert np.array_equal(image.data, stack[0])
+
+
+def test_each_image_of_an_ome_tiff_is_read_with_its_own_size(tmp_path, stack):
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path) as tif:
+        for step, name in ((0.1, "left"), (0.2, "right")):
+            metadata = {"axes": "ZYX", "PhysicalSizeX": step, "Name": name}
+            data = stack + round(10 * step)
+            tif.write(data, photometric="minisblack", metadata=metadata)
+    assert list_series(path) == ("left", "right")
+    for number, (step, name) in enumerate(((0.1, "left"), (0.2, "right"))):
+        image = read_image(path, number)
+        assert image.name == f"two {name}"
+        assert image.scale[2] == step
+        assert np.array_equal(image.data, stack + round(10 * step))
 
 
 def test_a_tiff_without_metadata_has_pixels_as_units(tmp_path, stack):

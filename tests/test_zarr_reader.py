@@ -9,7 +9,14 @@ import zarr
 from numcodecs import Blosc
 
 from napari_mpi.io import zarr_pieces, zarr_reader
-from napari_mpi.io.files import FileError, ImageData, can_read, read_image, write_image
+from napari_mpi.io.files import (
+    FileError,
+    ImageData,
+    can_read,
+    list_series,
+    read_image,
+    write_image,
+)
 
 
 def write_v04(path, data, axes, *, scale=None, units=None, levels=1, **attributes):
@@ -172,9 +179,15 @@ def test_the_first_image_of_a_series_is_read(tmp_path, stack):
     assert np.array_equal(read_image(path).data, stack)
     write_v04(path / "1", stack + 1, "tyx")
     assert can_read(path)
-    with pytest.warns(UserWarning, match="several images; reading the first"):
+    with pytest.warns(UserWarning, match="holds 2 images; reading the first"):
         assert np.array_equal(read_image(path).data, stack)
     assert np.array_equal(read_image(path / "1").data, stack + 1)
+    assert list_series(path) == ("0", "1")
+    second = read_image(path, 1)
+    assert second.name == "series 1"
+    assert np.array_equal(second.data, stack + 1)
+    with pytest.raises(FileError, match="there is no image 2"):
+        read_image(path, 2)
 
 
 # What is not read
@@ -381,7 +394,7 @@ def test_a_series_is_read_in_its_own_order(tmp_path, stack):
     write_v04(path / "second", stack + 1, "tyx")
     order = zarr.open_group(path / "OME", mode="w", zarr_format=2)
     order.attrs["series"] = ["second", "0"]
-    with pytest.warns(UserWarning, match="several images; reading the first"):
+    with pytest.warns(UserWarning, match="holds 2 images; reading the first"):
         assert np.array_equal(read_image(path).data, stack + 1)
     write_v04(tmp_path / "other.zarr", stack + 2, "tyx")
     order.attrs["series"] = ["../other.zarr"]

@@ -13,7 +13,7 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QPlainTextEdit
 
 from napari_mpi._napari.batch_form import BatchForm
-from napari_mpi._napari.batch_table import BatchTable
+from napari_mpi._napari.batch_table import BatchTable, Key, key_of
 from napari_mpi._napari.batch_workers import (
     BatchCourse,
     BatchFailedError,
@@ -157,8 +157,8 @@ class BatchWidget(RunDock):
             return
         self._cancelled = self._failed = False
         self._listing = work is list_in_thread
-        self._n_files = 0
-        self._over = set[str]()  # the images that are done with
+        self._n_images = 0
+        self._over = set[Key]()  # the images that are done with
         self._counts = Counter[str]()
         self._seconds, self._memory = 0.0, 0
         self._course.at_work = None
@@ -173,25 +173,25 @@ class BatchWidget(RunDock):
         if self._closed:
             return
         if isinstance(item, Inputs):
-            self._n_files = len(item.jobs) + len(item.refused)
+            self._n_images = len(item.jobs) + len(item.refused)
             self.table.begin(item)
             if not self._cancelled:
-                self.status.value = f"Found {self._n_files} files."
+                self.status.value = f"Found {self._n_images} images."
             return
         if isinstance(item, Planned):
-            self._over.add(str(item.job.source))
+            self._over.add(key_of(item.job))
             self._counts[self.table.plan(item)] += 1
             if item.forecast is not None:
                 self._seconds += item.forecast.seconds
                 self._memory = max(self._memory, item.forecast.memory)
         else:
-            self._over.add(item.source)
+            self._over.add(key_of(item))
             self._counts[self.table.show_record(item)] += 1
             self._offer_report()
-        self.progress.value = round(1000 * len(self._over) / self._n_files)
+        self.progress.value = round(1000 * len(self._over) / self._n_images)
         self._show_details()
         if not self._cancelled:
-            self.status.value = f"{len(self._over)} of {self._n_files} files."
+            self.status.value = f"{len(self._over)} of {self._n_images} images."
 
     def _follow(self) -> None:
         """Show how far the file at work is."""
@@ -199,15 +199,15 @@ class BatchWidget(RunDock):
         if at_work is None or self._cancelled:
             return
         job, progress = at_work
-        if str(job.source) in self._over:
+        if key_of(job) in self._over:
             return
         self.table.follow(job, f"{100 * progress.fraction:.0f} %")
         over = len(self._over) + progress.fraction
-        self.progress.value = round(1000 * over / self._n_files)
+        self.progress.value = round(1000 * over / self._n_images)
         place = f"plane {progress.plane + 1} of {progress.n_planes}"
         if progress.phase == "adapting":
             place = "learning from the image"
-        number = f"File {len(self._over) + 1} of {self._n_files}"
+        number = f"Image {len(self._over) + 1} of {self._n_images}"
         self.status.value = f"{number}: {job.name}, {place}"
 
     def _on_error(self, error: Exception) -> None:
@@ -231,9 +231,9 @@ class BatchWidget(RunDock):
         counts = ", ".join(f"{n} {status}" for status, n in self._counts.items())
         if self._cancelled:
             at_work = self._course.at_work
-            if at_work is not None and str(at_work[0].source) not in self._over:
+            if at_work is not None and key_of(at_work[0]) not in self._over:
                 self.table.follow(at_work[0], "stopped")
-            so_far = f"Cancelled after {len(self._over)} of {self._n_files} files."
+            so_far = f"Cancelled after {len(self._over)} of {self._n_images} images."
             return so_far if self._listing else f"{so_far} {_CARRY_ON}"
         if not self._listing:
             return f"Finished: {counts}."

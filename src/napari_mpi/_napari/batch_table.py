@@ -18,7 +18,9 @@ from napari_mpi.batch.inputs import Inputs, Job
 from napari_mpi.batch.plan import Planned
 from napari_mpi.batch.records import Record
 
-__all__ = ["BatchTable"]
+__all__ = ["BatchTable", "Key", "key_of"]
+
+Key = tuple[str, str]
 
 _COLUMNS = ("file", "status", "found")
 _NAME, _STATUS, _FOUND = range(len(_COLUMNS))
@@ -31,7 +33,7 @@ class BatchTable(QTableWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(0, len(_COLUMNS))
-        self._rows: dict[str, int] = {}
+        self._rows: dict[Key, int] = {}
         self.setHorizontalHeaderLabels(_COLUMNS)
         self.setToolTip("Choose a file to read more; double-click opens its result.")
         self.setAccessibleName("files")
@@ -54,7 +56,7 @@ class BatchTable(QTableWidget):  # type: ignore[misc]
     def begin(self, found: Inputs) -> None:
         """Show the files, nothing of which is done yet."""
         jobs = [job for job, _ in found.refused] + found.jobs
-        self._rows = {str(job.source): row for row, job in enumerate(jobs)}
+        self._rows = {key_of(job): row for row, job in enumerate(jobs)}
         self.clearContents()
         self.setRowCount(len(jobs))
         for row, job in enumerate(jobs):
@@ -65,7 +67,7 @@ class BatchTable(QTableWidget):  # type: ignore[misc]
 
     def plan(self, planned: Planned) -> str:
         """Show what would be done with a file, and return its status."""
-        row = self._rows[str(planned.job.source)]
+        row = self._rows[key_of(planned.job)]
         if planned.done:
             status, said = "already done", "It would be left as it is."
             self._offer(row, str(planned.job.target))
@@ -80,11 +82,11 @@ class BatchTable(QTableWidget):  # type: ignore[misc]
 
     def follow(self, job: Job, status: str) -> None:
         """Show how far the file at work is."""
-        self._write(self._rows[str(job.source)], _STATUS, status)
+        self._write(self._rows[key_of(job)], _STATUS, status)
 
     def show_record(self, record: Record) -> str:
         """Show what became of a file, and return its status."""
-        row = self._rows[record.source]
+        row = self._rows[key_of(record)]
         is_done = record.status == "done"
         status = "already done" if is_done and record.earlier else record.status
         self._write(row, _STATUS, status)
@@ -135,3 +137,8 @@ def _in_words(record: Record) -> str:
     noise = "" if record.noise is None else f"Noise {record.noise:.3g}."
     verdict = record.verdict or "The noise map gives no reason for doubt."
     return " ".join(filter(None, [record.reason, noise, verdict, record.choice]))
+
+
+def key_of(image: Job | Record) -> Key:
+    """Return what tells an image from all others: files may hold several."""
+    return str(image.source), str(image.target)

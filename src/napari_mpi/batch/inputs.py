@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_mpi.batch.results import ENDINGS, is_result, target_name
-from napari_mpi.io.files import stem_of
+from napari_mpi.io.files import list_series, stem_of
 from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX
 
 __all__ = ["WORK_FOLDER", "Inputs", "Job", "find_inputs"]
@@ -36,12 +38,15 @@ class Job:
         The denoised image, an absolute path.
     output : Path
         The output folder, an absolute path.
+    series : int or None
+        Which image of a file that holds several.
     """
 
     name: str
     source: Path
     target: Path
     output: Path
+    series: int | None = None
 
     @property
     def id(self) -> str:
@@ -105,18 +110,47 @@ def find_inputs(
         if is_result(source):
             found.n_results += 1
             continue
-        name = target_name(stem_of(source), ending)
-        job = Job(place.as_posix(), source, output / place.with_name(name), output)
-        if clash := taken.get(job.target):
-            said = (
-                f"its result would be {job.target.name}, as that of {clash.source}: "
-                "rename one, or give them in two commands with different folders."
-            )
-            found.refused.append((job, said))
-        else:
-            taken[job.target] = job
-            found.jobs.append(job)
+        for job in _jobs_of(source, place, output, ending):
+            if clash := taken.get(job.target):
+                said = (
+                    f"its result would be {job.target.name}, as that of "
+                    f"{clash.source}: rename one, or give them in two commands with "
+                    "different folders."
+                )
+                found.refused.append((job, said))
+            else:
+                taken[job.target] = job
+                found.jobs.append(job)
     return found
+
+
+def _jobs_of(source: Path, place: Path, output: Path, ending: str) -> Iterator[Job]:
+    """Yield a job for each image in a file."""
+    labels = _labels(source)
+    for number, label in enumerate(labels):
+        stem, name = stem_of(source), place.as_posix()
+        if len(labels) > 1:
+            stem, name = f"{stem}_{label}", f"{name} [{label}]"
+        target = output / place.with_name(target_name(stem, ending))
+        series = number if len(labels) > 1 else None
+        yield Job(name, source, target, output, series)
+
+
+def _labels(source: Path) -> list[str]:
+    """Return what tells the images in a file apart, fit for the name of a file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            names = list_series(source)
+    except (ValueError, OSError, MemoryError):
+        return [""]  # the job will tell why
+    labels: list[str] = []
+    for number, name in enumerate(names):
+        label = re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.")
+        if not label or label.casefold() in map(str.casefold, labels):
+            label = f"{label}-{number}".lstrip("-")
+        labels.append(label)
+    return labels
 
 
 def _files(

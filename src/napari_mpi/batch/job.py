@@ -144,7 +144,7 @@ def _run_locked(
     parts, staged = job.work_folder / "parts", job.work_folder / "staged"
     _begin(job, {"settings": facts, "sha256": print_of_input.sha256}, parts)
     with _recorded_warnings() as notes, _threads(settings.threads):
-        image = read_image(job.source)
+        image = read_image(job.source, job.series)
         run = iter_denoise(
             image.data,
             rgb=image.rgb,

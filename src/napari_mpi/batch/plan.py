@@ -54,7 +54,7 @@ def iter_plan(inputs: Inputs, settings: Settings) -> Generator[Planned, None, No
             if finished(job, facts):
                 planned = Planned(job, done=True)
             else:
-                image = read_image(job.source)
+                image = read_image(job.source, job.series)
                 run = iter_denoise(
                     image.data,
                     rgb=image.rgb,

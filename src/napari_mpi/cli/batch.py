@@ -99,7 +99,7 @@ def _batch(args: argparse.Namespace) -> int:
         return _dry_run(found, settings, max(1, workers))
     counts: Counter[str] = Counter()
     n_all = len(found.jobs) + len(found.refused)
-    with tqdm(total=n_all, desc="batch", unit="file", disable=None) as bar:
+    with tqdm(total=n_all, desc="batch", unit="image", disable=None) as bar:
         for record in iter_batch(
             found, args.output, settings, workers=workers, scheduler=args.scheduler
         ):

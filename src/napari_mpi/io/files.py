@@ -10,10 +10,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from napari_mpi.io.bioio_reader import looks_like_bioio, read_bioio, series_of_bioio
 from napari_mpi.io.image_data import (
+    BIOIO_PACKAGES,
     MRC_SUFFIXES,
     PICTURE_SUFFIXES,
     SUFFIXES,
@@ -21,11 +24,12 @@ from napari_mpi.io.image_data import (
     ZARR_SUFFIX,
     FileError,
     ImageData,
+    chosen_series,
     stem_of,
 )
 from napari_mpi.io.mrc import HEADER_BYTES, is_mrc, read_mrc
 from napari_mpi.io.pictures import PICTURE_MAGIC, read_picture
-from napari_mpi.io.tiff import read_tiff
+from napari_mpi.io.tiff import read_tiff, series_of_tiff
 from napari_mpi.io.tiff_writer import (
     can_hold_imagej,
     can_hold_ome,
@@ -34,7 +38,12 @@ from napari_mpi.io.tiff_writer import (
     write_ome,
     write_plain,
 )
-from napari_mpi.io.zarr_reader import is_zarr, looks_like_image, read_zarr
+from napari_mpi.io.zarr_reader import (
+    is_zarr,
+    looks_like_image,
+    read_zarr,
+    series_of_zarr,
+)
 from napari_mpi.io.zarr_writer import (
     require_room,
     require_storable,
@@ -49,6 +58,7 @@ __all__ = [
     "can_read",
     "is_zarr",
     "list_images",
+    "list_series",
     "read_image",
     "read_stack",
     "require_writable",
@@ -56,6 +66,7 @@ __all__ = [
     "write_image",
 ]
 
+_Read = TypeVar("_Read")
 # Classic and BigTIFF, little and big endian.
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -77,18 +88,15 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(chosen, key=_natural_key)
 
 
-def read_image(path: str | os.PathLike[str]) -> ImageData:
-    """Read a TIFF, OME-TIFF, ImageJ, PNG, JPEG, MRC or OME-Zarr image, or a folder.
+def list_series(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of the images in a file, in their order.
 
-    Of a file with several series the first is read, with a warning. A large TIFF is
-    mapped into memory, and a large OME-Zarr is a dask array: its pixels are read when
-    they are asked for.
+    Most files hold one, whose name may be empty. The pixels are not looked at.
 
     Parameters
     ----------
     path : path
-        A file, a Zarr store, or a folder whose images all have one shape and type;
-        they become one stack in natural order of their names, with a leading T axis.
+        A file or a Zarr store.
 
     Raises
     ------
@@ -97,9 +105,60 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
     FileError
         If the file is damaged or no image.
     """
+    path = _checked(Path(path))
+    suffix = path.suffix.lower()
+    if _is_store(path):
+        return _guarded(series_of_zarr, path)
+    if suffix in TIFF_SUFFIXES:
+        return _guarded(series_of_tiff, path)
+    if suffix in BIOIO_PACKAGES:
+        return _guarded(series_of_bioio, path)
+    return ("",)
+
+
+def read_image(path: str | os.PathLike[str], series: int | None = None) -> ImageData:
+    """Read a TIFF, OME-TIFF, ImageJ, PNG, JPEG, MRC or OME-Zarr image, or a folder.
+
+    With the optional packages, CZI, DeltaVision, LIF and ND2, too. A large TIFF is
+    mapped into memory, and other large images are dask arrays: their pixels are read
+    when they are asked for.
+
+    Parameters
+    ----------
+    path : path
+        A file, a Zarr store, or a folder whose images all have one shape and type;
+        they become one stack in natural order of their names, with a leading T axis.
+    series : int, optional
+        Which image of a file that holds several, counted from 0 as in `list_series`.
+        Otherwise the first is read, with a warning.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at `path`.
+    FileError
+        If the file is damaged or no image, has no such series, or needs a package
+        that is not installed.
+    """
     path = Path(path)
     if path.is_dir() and not _is_store(path):
         return _read_folder(path)
+    _checked(path)
+    suffix = path.suffix.lower()
+    if _is_store(path):
+        return _native(_guarded(lambda path: read_zarr(path, series), path))
+    if suffix in TIFF_SUFFIXES:
+        image = _guarded(lambda path: read_tiff(path, series), path)
+    elif suffix in BIOIO_PACKAGES:
+        image = _guarded(lambda path: read_bioio(path, series), path)
+    else:
+        chosen_series(path, [""], series)
+        image = _guarded(read_mrc if suffix in MRC_SUFFIXES else read_picture, path)
+    return image if isinstance(image.data, np.memmap) else _native(image)
+
+
+def _checked(path: Path) -> Path:
+    """Return the path of a file or store with a known ending, and refuse others."""
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     if not path.is_file() and not path.is_dir():
@@ -108,7 +167,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
         )
     suffix = path.suffix.lower()
     if _is_store(path):
-        return _native(_guarded(read_zarr, path))
+        return path
     if suffix not in SUFFIXES:
         raise FileError(
             f"{path}: cannot read the format {suffix or 'without an ending'!r}; "
@@ -119,13 +178,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageData:
             f"{path} is empty (0 bytes), expected an image. Copy it again from its "
             "source."
         )
-    if suffix in TIFF_SUFFIXES:
-        image = _guarded(read_tiff, path)
-    elif suffix in MRC_SUFFIXES:
-        image = _guarded(read_mrc, path)
-    else:
-        image = _guarded(read_picture, path)
-    return image if isinstance(image.data, np.memmap) else _native(image)
+    return path
 
 
 def _is_store(path: Path) -> bool:
@@ -201,6 +254,8 @@ def can_read(path: str | os.PathLike[str]) -> bool:
         return head.startswith(_TIFF_MAGIC)
     if suffix in MRC_SUFFIXES:
         return is_mrc(head)
+    if suffix in BIOIO_PACKAGES:
+        return looks_like_bioio(suffix, head)
     return suffix in PICTURE_SUFFIXES and head.startswith(PICTURE_MAGIC)
 
 
@@ -300,7 +355,7 @@ def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:
         )
 
 
-def _guarded(reader: Callable[[Path], ImageData], path: Path) -> ImageData:
+def _guarded(reader: Callable[[Path], _Read], path: Path) -> _Read:
     """Give every way in which a damaged file can fail one kind of error."""
     try:
         return reader(path)

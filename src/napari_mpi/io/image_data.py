@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BIOIO_PACKAGES",
     "LENGTH_NAMES",
+    "MAX_IN_MEMORY",
+    "SUFFIXES",
     "TIME_NAMES",
     "UNIT_NAMES",
     "ZARR_SUFFIX",
     "FileError",
     "ImageData",
+    "chosen_series",
+    "name_of",
+    "require_unpackable",
     "stem_of",
     "truncated",
     "without_calibration",
@@ -27,9 +34,27 @@ __all__ = [
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 MRC_SUFFIXES = (".mrc", ".mrcs", ".rec", ".st")
-SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + MRC_SUFFIXES
+BIOIO_PACKAGES = {
+    ".czi": "bioio-czi",
+    ".dv": "bioio-dv",
+    ".lif": "bioio-lif",
+    ".nd2": "bioio-nd2",
+    ".r3d": "bioio-dv",
+}
+"""Formats of microscopes, and the optional package that reads each."""
+
+SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + MRC_SUFFIXES + tuple(BIOIO_PACKAGES)
+"""The endings of files that hold images."""
+
 ZARR_SUFFIX = ".zarr"
 """The ending of folders that hold one image."""
+
+MAX_IN_MEMORY = 512 * 2**20
+"""Larger images, in bytes, are read when their pixels are asked for."""
+
+# No compression of noisy pixels comes near this, and small images may be empty.
+_MAX_RATIO = 2000
+_MAX_SMALL = 512 * 2**20  # bytes
 
 LENGTH_NAMES = {
     "pm": "picometer",
@@ -136,6 +161,47 @@ def stem_of(path: str | os.PathLike[str]) -> str:
 def without_calibration(data: NDArray[Any], axes: str, name: str) -> ImageData:
     """Return an image whose pixel size is unknown."""
     return ImageData(data, axes, (1.0,) * data.ndim, ("pixel",) * data.ndim, name)
+
+
+def chosen_series(path: Path, names: Sequence[str], series: int | None) -> int:
+    """Return the number of the image to read; warn if there are others.
+
+    Raises
+    ------
+    FileError
+        If there is no such image.
+    """
+    if series is None:
+        if len(names) > 1:
+            warnings.warn(
+                f"{path.name} holds {len(names)} images; reading the first, "
+                f"{names[0]!r}. A batch denoises them all.",
+                stacklevel=6,
+            )
+        return 0
+    if not 0 <= series < len(names):
+        raise FileError(
+            f"{path} holds {len(names)} images, counted from 0: there is no image "
+            f"{series}."
+        )
+    return series
+
+
+def name_of(path: Path, names: Sequence[str], number: int) -> str:
+    """Return what an image is called: as its file, which may hold others."""
+    if len(names) == 1:
+        return stem_of(path)
+    return f"{stem_of(path)} {names[number] or number}"
+
+
+def require_unpackable(path: Path, packed: int, unpacked: int) -> None:
+    """Refuse a little that unpacks into a lot; both are numbers of bytes."""
+    if unpacked > max(_MAX_RATIO * packed, _MAX_SMALL):
+        raise FileError(
+            f"{path} is damaged or made to do harm: its {packed} bytes would "
+            f"unpack into {unpacked / 2**30:.1f} GiB. Copy it again from its "
+            "source, or save it uncompressed."
+        )
 
 
 def truncated(path: Path, what: str) -> FileError:

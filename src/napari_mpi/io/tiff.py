@@ -10,7 +10,13 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_mpi.io.image_data import FileError, ImageData, stem_of
+from napari_mpi.io.image_data import (
+    MAX_IN_MEMORY,
+    FileError,
+    ImageData,
+    chosen_series,
+    name_of,
+)
 from napari_mpi.io.placement import take_placement
 from napari_mpi.io.tiff_checks import (
     check_directories,
@@ -20,10 +26,7 @@ from napari_mpi.io.tiff_checks import (
     warn_of_rest,
 )
 
-__all__ = ["MAX_IN_MEMORY", "read_tiff"]
-
-MAX_IN_MEMORY = 512 * 2**20
-"""Larger images, in bytes, are mapped into memory instead of being read."""
+__all__ = ["read_tiff", "series_of_tiff"]
 
 _UNITS = {
     "": "pixel",
@@ -47,45 +50,54 @@ _UNITS = {
 }
 
 
-def read_tiff(path: Path) -> ImageData:
-    """Read the first series of a TIFF file, and make sure that it is all there."""
+def series_of_tiff(path: Path) -> tuple[str, ...]:
+    """Return the names of the images in a file, in their order."""
     with tifffile.TiffFile(path) as tif:
-        check_directories(tif, path)
-        check_references(tif, path)
-        if not tif.series:
-            raise FileError(f"{path} holds no image, expected at least one.")
-        # Small copies for browsers may come first.
-        images = [one for one in tif.series if not one.keyframe.is_reduced]
-        series = (images or tif.series)[0]
-        if len(images) > 1:
-            warnings.warn(
-                f"{path.name} holds {len(images)} images; reading the first.",
-                stacklevel=4,
-            )
+        return tuple(one.name for one in _images(tif, path))
+
+
+def read_tiff(path: Path, series: int | None = None) -> ImageData:
+    """Read an image of a TIFF file, and make sure that it is all there."""
+    with tifffile.TiffFile(path) as tif:
+        images = _images(tif, path)
+        names = [one.name for one in images]
+        number = chosen_series(path, names, series)
+        chosen = images[number]
         warn_of_rest(tif, path)
-        check_pixels(tif, series, path)
+        check_pixels(tif, chosen, path)
         # Mapped from the file itself, or else from a temporary one.
-        lazy = series.nbytes > MAX_IN_MEMORY
-        data = series.asarray(out="memmap" if lazy else None)
-        page = series.keyframe
+        lazy = chosen.nbytes > MAX_IN_MEMORY
+        data = chosen.asarray(out="memmap" if lazy else None)
+        page = chosen.keyframe
         colour = page.photometric in (
             tifffile.PHOTOMETRIC.RGB,
             tifffile.PHOTOMETRIC.YCBCR,
         )
-        axes = series.axes
+        axes = chosen.axes
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
             data, axes, colour = _without_palette(tif, data, axes, path)
         data, axes = _spatial_last(data, axes, colour=colour)
-        step, unit, description = _tiff_calibration(tif, path)
+        place = tif.series.index(chosen)
+        step, unit, description = _tiff_calibration(tif, path, place)
     image = ImageData(
         data,
         axes,
         tuple(step.get(axis, 1.0) for axis in axes),
         tuple(unit.get(axis, "pixel") for axis in axes),
-        stem_of(path),
+        name_of(path, names, number),
         description,
     )
     return take_placement(image)
+
+
+def _images(tif: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPageSeries]:
+    """Return the images of a file without the small copies for browsers."""
+    check_directories(tif, path)
+    check_references(tif, path)
+    if not tif.series:
+        raise FileError(f"{path} holds no image, expected at least one.")
+    full = [one for one in tif.series if not one.keyframe.is_reduced]
+    return full or tif.series[:1]
 
 
 def _without_palette(
@@ -123,14 +135,14 @@ def _spatial_last(
 
 
 def _tiff_calibration(
-    tif: tifffile.TiffFile, path: Path
+    tif: tifffile.TiffFile, path: Path, number: int
 ) -> tuple[dict[str, float], dict[str, str], str]:
     if tif.is_ome and tif.ome_metadata:
-        found, description = _ome_calibration(tif.ome_metadata, path)
+        found, description = _ome_calibration(tif.ome_metadata, path, number)
     elif tif.is_imagej and tif.imagej_metadata:
         found, description = _imagej_calibration(tif)
     elif tif.is_shaped and tif.shaped_metadata:
-        metadata = tif.shaped_metadata[0]
+        metadata = tif.shaped_metadata[number]
         found = {
             axis: (step, unit)
             for axis, step, unit in zip(
@@ -148,7 +160,9 @@ def _tiff_calibration(
     return step, {axis: _unit(str(found[axis][1])) for axis in step}, description
 
 
-def _ome_calibration(xml: str, path: Path) -> tuple[dict[str, tuple[Any, Any]], str]:
+def _ome_calibration(
+    xml: str, path: Path, number: int
+) -> tuple[dict[str, tuple[Any, Any]], str]:
     root = read_ome(xml, path)
     if root is None:
         warnings.warn(
@@ -156,7 +170,8 @@ def _ome_calibration(xml: str, path: Path) -> tuple[dict[str, tuple[Any, Any]], 
             stacklevel=6,
         )
         return {}, ""
-    image = root.find("{*}Image")
+    images = root.findall("{*}Image")
+    image = images[number] if number < len(images) else None
     pixels = None if image is None else image.find("{*}Pixels")
     if image is None or pixels is None:
         return {}, ""

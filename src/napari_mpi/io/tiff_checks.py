@@ -17,7 +17,7 @@ import defusedxml
 import tifffile
 from defusedxml.ElementTree import fromstring
 
-from napari_mpi.io.image_data import FileError, truncated
+from napari_mpi.io.image_data import FileError, require_unpackable, truncated
 
 __all__ = [
     "check_directories",
@@ -29,9 +29,6 @@ __all__ = [
 
 # What tifffile makes lists of, before it looks at the pixels.
 _MAX_PLANES = 10_000_000
-# No compression of noisy pixels comes near this, and small images may be empty.
-_MAX_RATIO = 2000
-_MAX_SMALL = 512 * 2**20  # bytes
 _JPEG = 7
 # Markers that start a frame; the three between them mean something else.
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -250,12 +247,7 @@ def _check_unpacked(series: tifffile.TiffPageSeries, path: Path) -> None:
     packed = sum(found.values())
     piece = math.prod(page.chunks) * series.dtype.itemsize
     for unpacked in (series.nbytes, piece):
-        if unpacked > max(_MAX_RATIO * packed, _MAX_SMALL):
-            raise FileError(
-                f"{path} is damaged or made to do harm: its {packed} bytes would "
-                f"unpack into {unpacked / 2**30:.1f} GiB. Copy it again from its "
-                "source, or save it uncompressed."
-            )
+        require_unpackable(path, packed, unpacked)
     if page.compression == _JPEG:
         for one in pages:
             _check_jpeg(one, page, path)

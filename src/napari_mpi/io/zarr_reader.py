@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import math
 import re
@@ -13,12 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from napari_mpi.io.image_data import UNIT_NAMES, FileError, ImageData, stem_of
+from napari_mpi.io.image_data import (
+    MAX_IN_MEMORY,
+    UNIT_NAMES,
+    FileError,
+    ImageData,
+    chosen_series,
+    name_of,
+)
 from napari_mpi.io.record import join_record, valid_record
-from napari_mpi.io.tiff import MAX_IN_MEMORY
 from napari_mpi.io.zarr_pieces import METADATA, check_header, lazy_array
 
-__all__ = ["OWN_KEY", "is_zarr", "looks_like_image", "read_zarr", "require_zarr"]
+__all__ = [
+    "OWN_KEY",
+    "is_zarr",
+    "looks_like_image",
+    "read_zarr",
+    "require_zarr",
+    "series_of_zarr",
+]
 
 OWN_KEY = "napari_mpi"
 """The attribute with what OME-Zarr has no field for."""
@@ -53,7 +67,15 @@ def looks_like_image(path: Path) -> bool:
     return "multiscales" in attributes or "bioformats2raw.layout" in attributes
 
 
-def read_zarr(path: Path) -> ImageData:
+def series_of_zarr(path: Path) -> tuple[str, ...]:
+    """Return the names of the images in a store, in their order."""
+    attributes = _attributes(path)[0]
+    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+        return tuple(_series(path))
+    return ("",)
+
+
+def read_zarr(path: Path, series: int | None = None) -> ImageData:
     """Read the full resolution of an image.
 
     A large image is a dask array, whose pixels are read when they are asked for.
@@ -69,16 +91,10 @@ def read_zarr(path: Path) -> ImageData:
             f"{path} is no Zarr store: expected a folder with one of "
             f"{', '.join(METADATA)} in it. Copy it again, as a whole folder."
         )
-    group = path
+    names = series_of_zarr(path)
+    number = chosen_series(path, names, series)
+    group = path / names[number]
     attributes, version, own = _attributes(group)
-    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
-        series = _series(path)
-        group = path / series[0]
-        if len(series) > 1:
-            warnings.warn(
-                f"{path.name} holds several images; reading the first.", stacklevel=4
-            )
-        attributes, version, own = _attributes(group)
     image = _multiscale(path, attributes, version)
     # The full resolution should be the first, and is not in every store.
     dataset = min(image.datasets, key=lambda one: math.prod(_steps(one)))
@@ -105,7 +121,7 @@ def read_zarr(path: Path) -> ImageData:
         axes,
         tuple(step.get(axis, 1.0) for axis in axes),
         tuple(unit.get(axis, "pixel") for axis in axes),
-        stem_of(path),
+        name_of(path, names, number),
         join_record(str(own.get("description", "")), valid_record(own.get("record"))),
         _channel_names(attributes.get("omero"), channels),
         tuple(start.get(axis, 0.0) for axis in axes) if any(translate) else (),
@@ -119,7 +135,10 @@ def _series(path: Path) -> list[str]:
         names = _attributes(path / "OME")[0].get("series")
         if isinstance(names, list) and names and all(map(_is_name, names)):
             return names
-    return ["0", "1"] if (path / "1").is_dir() else ["0"]
+    counted = itertools.takewhile(
+        lambda name: (path / name).is_dir(), map(str, itertools.count())
+    )
+    return list(counted) or ["0"]
 
 
 def _is_name(found: Any) -> bool:
