@@ -8,29 +8,22 @@ which is also the second step of BM3D, gathers it.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy.fft import dct
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_mpi.engine.blocks import BLOCK, MAX_COEFFICIENTS, cosines, means, noise_in
 from napari_mpi.engine.borders import mirrored
+from napari_mpi.engine.similar_blocks import REACH, filter_groups
 
 __all__ = ["wiener_filter"]
 
-_BLOCK = 8  # pixels
 # Noise below a hundred-thousandth of the network's range is none.
 _LEAST_VARIANCE = 1e-10
-# Variance of a block's mean, once the blocks that overlap are averaged, in units of
-# what it is in one. The errors of the estimate are in all of them alike.
-_NOISE_OF_MEANS = 0.4
-# The median of the square of a standard normal number.
-_MEDIAN_OF_SQUARES = 0.455
-_LEAST_SHARE = 0.05
-# Blocks to measure the noise in.
-_MAX_SAMPLES = 2**15
-# How many coefficients are held in memory at a time.
-_MAX_COEFFICIENTS = 2**23
+# Light is given back smoothed by a Gaussian of this standard deviation, in pixels: as
+# wide as the smallest spots that a microscope shows.
+_LIGHT_SIGMA = 1.5
+_LIGHT_REACH = 6
 
 
 def wiener_filter(
@@ -40,6 +33,7 @@ def wiener_filter(
     variance: Tensor,
     *,
     caution: float = 1.0,
+    independent: bool = False,
 ) -> Tensor:
     """Filter each block by what the estimate says is signal in it.
 
@@ -56,6 +50,10 @@ def wiener_filter(
     caution : float
         How many times as strong to take the noise: more than once where part of it was
         predicted, and the estimate is not free of it.
+    independent : bool
+        Whether neighbours do not share their noise. Then blocks that look alike are
+        filtered together first (see `napari_mpi.engine.similar_blocks`), and light that
+        the filter takes from small structures is given back.
 
     Returns
     -------
@@ -73,68 +71,101 @@ def wiener_filter(
     residuals exceeds what the median tells of noise, the closer to the latter. The
     blocks that cover a pixel are averaged, each weighted by the inverse of the variance
     that is left in it.
+
+    A filter that removes noise removes part of a small spot, too. How much is seen in
+    what the same filter takes from the estimate, which is given back smoothed, and as
+    far as it is more than smoothed noise.
     """
     height, width = noisy.shape[-2:]
-    edge = _BLOCK - 1
+    edge = BLOCK - 1
+    border = (edge + REACH,) * 2
     noisy, estimate, blind, variance = (
-        mirrored(plane, (edge, edge), (edge, edge))[:, None]
+        mirrored(plane, border, border)[:, None]
         for plane in (noisy, estimate, blind, variance.clamp_min(_LEAST_VARIANCE))
     )
-    total = torch.zeros_like(noisy)
-    weights = torch.zeros_like(noisy)
-    basis = _cosines().to(noisy.device)  # (64, 64)
-    spectrum, trust = _noise_in(noisy - blind, variance, basis)
+    waves = cosines(BLOCK).to(noisy.device)
+    basis = torch.kron(waves, waves)  # (64, 64)
+    spectrum, trust = noise_in(noisy - blind, variance, basis)
     spectrum *= caution
-    n_rows = max(1, _MAX_COEFFICIENTS // (len(basis) * len(noisy) * (width + edge)))
-    for top in range(0, height + edge, n_rows):
+    within = (..., slice(REACH, -REACH), slice(REACH, -REACH))
+    if not independent:
+        planes = noisy[None][within], estimate[None][within], variance[within]
+        filtered = _filter_blocks(*planes, spectrum, trust, basis)[0]
+    else:
+        images = torch.stack([noisy, estimate])
+        groups = filter_groups(images, variance, spectrum, trust, basis)[within]
+        planes = images[within], groups, variance[within]
+        # Each does better where the other does worse: fibres, and faint flat regions.
+        both = (groups + _filter_blocks(*planes, spectrum, trust, basis)) / 2
+        lost = estimate[within] - both[1]
+        filtered = both[0] + _given_back(lost, variance[within])
+    return filtered[:, 0, edge : edge + height, edge : edge + width]
+
+
+def _filter_blocks(
+    images: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    spectrum: Tensor,
+    trust: Tensor,
+    basis: Tensor,
+) -> Tensor:
+    """Filter each block on its own.
+
+    Parameters
+    ----------
+    images : Tensor
+        What is filtered, shape (I, C, 1, H, W).
+    guide : Tensor
+        What is known of each of them; the first tells what is signal.
+    """
+    height, width = variance.shape[-2:]
+    total, weights = torch.zeros_like(images), torch.zeros_like(variance)
+    edge = BLOCK - 1
+    per_row = images.shape[:2].numel() * len(basis) * (width - edge)
+    n_rows = max(1, MAX_COEFFICIENTS // per_row)
+    for top in range(0, height - edge, n_rows):
         # Blocks that begin in these rows, N in number.
-        rows = slice(top, min(top + n_rows, height + edge) + edge)
-        coefficients = basis @ F.unfold(noisy[:, :, rows], _BLOCK)  # (C, 64, N)
-        expected = basis @ F.unfold(estimate[:, :, rows], _BLOCK)
-        coefficients[:, :1].lerp_(expected[:, :1], 1 - trust)
-        floor = _means(variance[:, :, rows], stride=1) * spectrum
-        power = expected.square_()
+        rows = slice(top, min(top + n_rows, height - edge) + edge)
+        coefficients, expected = (
+            basis @ _blocks(planes[..., rows, :]) for planes in (images, guide)
+        )
+        coefficients[:, :, :1].lerp_(expected[:, :, :1], 1 - trust)
+        floor = means(variance[:, :, rows], stride=1) * spectrum
+        power = expected[0].square()
         kept = power.div_(power + floor)
         kept[:, 0] = 1
         weight = 1 / (floor * kept.square()).sum(dim=1, keepdim=True)  # (C, 1, N)
         blocks = basis.T @ coefficients.mul_(kept).mul_(weight)
-        size = noisy[0, 0, rows].shape
-        total[:, :, rows] += F.fold(blocks, size, _BLOCK)
-        weights[:, :, rows] += F.fold(weight.expand_as(blocks), size, _BLOCK)
-    filtered = total / weights
-    return filtered[:, 0, edge : edge + height, edge : edge + width]
+        size = variance[0, 0, rows].shape
+        sums = F.fold(blocks.flatten(0, 1), size, BLOCK)
+        total[..., rows, :] += sums.reshape(*images.shape[:3], *size)
+        weights[:, :, rows] += F.fold(weight.expand_as(blocks[0]), size, BLOCK)
+    return total / weights
 
 
-def _noise_in(
-    residual: Tensor, variance: Tensor, basis: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Measure the noise in the residual of a blind estimate.
+def _blocks(images: Tensor) -> Tensor:
+    """Return all blocks of images (I, C, 1, H, W), shape (I, C, 64, N)."""
+    blocks = F.unfold(images.flatten(0, 1), BLOCK)
+    return blocks.reshape(*images.shape[:2], *blocks.shape[1:])
 
-    Returns
-    -------
-    spectrum : Tensor
-        Variance of each coefficient over that of a pixel, shape (C, 64, 1).
-    trust : Tensor
-        Weight of the noisy blocks' means against the estimate's, shape (C, 1, 1).
+
+def _given_back(lost: Tensor, variance: Tensor) -> Tensor:
+    """Return how much of the light that the filter takes is certain to be there.
+
+    Parameters
+    ----------
+    lost : Tensor
+        What the filter takes from the estimate, shape (C, 1, H, W).
+    variance : Tensor
+        Variance of the noise of each pixel, of the same shape.
     """
-    height, width = residual.shape[-2:]
-    stride = max(_BLOCK // 2, int((height * width / _MAX_SAMPLES) ** 0.5))
-    squares = (basis @ F.unfold(residual, _BLOCK, stride=stride)).square_()
-    squares /= _means(variance, stride)  # (C, 64, N)
-    typical = squares.median(dim=2, keepdim=True).values / _MEDIAN_OF_SQUARES
-    # Of the strength, the estimate of the noise knows more: empty regions would count.
-    spectrum = (typical / typical.mean(dim=1, keepdim=True)).nan_to_num(1.0)
-    excess = squares[:, :1].mean(dim=2, keepdim=True) / typical[:, :1] - 1
-    excess = excess.nan_to_num(0.0, posinf=0.0).clamp_min(0)
-    return spectrum.clamp_min(_LEAST_SHARE), excess / (excess + _NOISE_OF_MEANS)
-
-
-def _means(plane: Tensor, stride: int) -> Tensor:
-    """Return the mean of each block, shape (C, 1, N)."""
-    return F.avg_pool2d(plane, _BLOCK, stride).flatten(2)
-
-
-def _cosines() -> Tensor:
-    """Return the orthonormal basis of the blocks, a row each, the mean first."""
-    waves = dct(np.eye(_BLOCK), axis=0, norm="ortho")  # (frequency, pixel)
-    return torch.from_numpy(np.kron(waves, waves).astype(np.float32))
+    reach = torch.arange(-_LIGHT_REACH, _LIGHT_REACH + 1, device=lost.device)
+    kernel = torch.exp(-(reach**2) / (2 * _LIGHT_SIGMA**2))
+    kernel /= kernel.sum()
+    smoothed = F.conv2d(lost, kernel[None, None, :, None], padding="same")
+    smoothed = F.conv2d(smoothed, kernel[None, None, None], padding="same")
+    # What is left of the noise of single pixels, smoothed by the same.
+    noise = variance.sqrt() * kernel.square().sum()
+    certain = (smoothed / noise).pow_(4)
+    return smoothed * (1 - 1 / (1 + certain))

@@ -15,6 +15,7 @@ from napari_mpi.config import FillConfig
 from napari_mpi.engine import memory
 from napari_mpi.engine.adapt import N_SNAPSHOTS, Adaptation
 from napari_mpi.engine.passes import TILE_SIZE, Passes, n_passes_made
+from napari_mpi.engine.wiener import wiener_filter
 from napari_mpi.weights.loading import Weights
 
 __all__ = ["Forecast", "forecast"]
@@ -103,12 +104,26 @@ def forecast(
         seconds = n_crops * crop * per_iteration
         n_networks = N_SNAPSHOTS if config.n_iter else 1
         n_passes = n_passes_made(config, n_networks)
-        seconds += n_planes * n_passes * n_pixels * per_pass
+        per_plane = (
+            n_passes * per_pass + _filtering(piece, config, device) / piece[0].numel()
+        )
+        seconds += n_planes * n_pixels * per_plane
         tile = memory.fitting_tile_size(TILE_SIZE, device) ** 2
         network = max(
             memory.training_bytes(crop), memory.pass_bytes(min(tile, n_pixels))
         )
     return Forecast(seconds, network + _PLANE_BYTES * n_channels * n_pixels)
+
+
+def _filtering(piece: Tensor, config: FillConfig, device: torch.device) -> float:
+    """Return the seconds in which the noisy image corrects a prediction of a piece."""
+    if not config.wiener:
+        return 0.0
+    planes = [piece, piece, 0.9 * piece, torch.full_like(piece, 1e-3)]
+    started = time.perf_counter()
+    on_device = [plane.to(device) for plane in planes]
+    wiener_filter(*on_device, independent=config.own_pixel).cpu()
+    return time.perf_counter() - started
 
 
 def _fastest(steps: Iterable[Any]) -> float:

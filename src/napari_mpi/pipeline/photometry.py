@@ -142,7 +142,9 @@ class Photometry:
 
             def filtered(device: torch.device) -> Tensor:
                 on_device = [plane.to(device) for plane in planes]
-                return wiener_filter(*on_device, caution=caution).cpu()
+                return wiener_filter(
+                    *on_device, caution=caution, independent=self.own_pixel
+                ).cpu()
 
             result = memory.or_on_processor(filtered, device)
             values = self.scaling.invert(result.numpy())
