@@ -112,10 +112,10 @@ def test_a_file_that_vanishes_before_its_turn(folder, monkeypatch):
     held = folder.parent / "held.tif"
     read = job_module.read_image
 
-    def vanishing(path):
+    def vanishing(path, series):
         if path.name == "a.tif":
             shutil.move(folder / "bad.tif", held)
-        return read(path)
+        return read(path, series)
 
     monkeypatch.setattr(job_module, "read_image", vanishing)
     assert_costs_only_itself(folder, "There is no file")
@@ -127,8 +127,8 @@ def test_a_file_that_vanishes_before_its_turn(folder, monkeypatch):
 def test_a_file_that_is_changed_while_it_is_at_work(folder, monkeypatch):
     read = job_module.read_image
 
-    def changing(path):
-        image = read(path)
+    def changing(path, series):
+        image = read(path, series)
         if path.name == "bad.tif":
             tifffile.imwrite(path, np.asarray(image.data)[:, ::-1])
         return image
@@ -156,10 +156,10 @@ def test_a_file_that_is_changed_while_it_is_at_work(folder, monkeypatch):
 def test_an_error_while_reading(folder, monkeypatch, error, said):
     read = job_module.read_image
 
-    def failing(path):
+    def failing(path, series):
         if path.name == "bad.tif":
             raise error
-        return read(path)
+        return read(path, series)
 
     monkeypatch.setattr(job_module, "read_image", failing)
     assert_costs_only_itself(folder, said)
