@@ -35,6 +35,20 @@ def test_cards_that_only_emulate_bfloat16_are_left_with_float32(monkeypatch):
     assert asked == [False]
 
 
+@pytest.mark.parametrize("tiles", [True, False])
+@pytest.mark.parametrize("vectors", [True, False])
+def test_processors_that_multiply_bfloat16_get_it(monkeypatch, tiles, vectors):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
+    assert prefers_bfloat16(torch.device("cpu")) == (tiles or vectors)
+
+
+def test_a_torch_that_cannot_tell_gets_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert not prefers_bfloat16(torch.device("cpu"))
+
+
 def test_the_cpu_is_always_there_and_last():
     assert available_devices()[-1] == "cpu"
     assert resolve_device("cpu") == torch.device("cpu")

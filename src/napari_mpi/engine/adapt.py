@@ -113,7 +113,7 @@ class Adaptation:
     def __iter__(self) -> Iterator[AdaptStep]:
         config = self._config
         optimizer = torch.optim.Adam(
-            self._network.parameters(), lr=config.learning_rate
+            self._network.parameters(), lr=config.learning_rate, fused=True
         )
         validation = _Validation(self._crops, self._held_out, config)
         stopping = config.early_stopping and config.n_iter > 0

@@ -6,6 +6,10 @@ import torch
 
 __all__ = ["available_devices", "prefers_bfloat16", "resolve_device"]
 
+# What tells, in torch, that a processor multiplies bfloat16 itself: by matrix tiles
+# (AMX), or in its vector units. Others only convert it, which is slower than float32.
+_MULTIPLIES_BFLOAT16 = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+
 
 def available_devices() -> tuple[str, ...]:
     """Return the usable devices, the fastest first; "cpu" is always the last."""
@@ -51,6 +55,6 @@ def prefers_bfloat16(device: torch.device) -> bool:
         with torch.cuda.device(device):
             # Older cards only emulate it, which is slower than float32.
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # On a CPU it pays with matrix tiles (AMX) only, which torch tells privately.
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return device.type == "cpu" and bool(has_tiles())
+    return device.type == "cpu" and any(
+        bool(getattr(torch.cpu, name, lambda: False)()) for name in _MULTIPLIES_BFLOAT16
+    )

@@ -107,7 +107,9 @@ class Fill:
 
     def __iter__(self) -> Iterator[FillStep]:
         config, network, plane = self._config, self._network, self._plane
-        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        optimizer = torch.optim.Adam(
+            network.parameters(), lr=config.learning_rate, fused=True
+        )
         held_out = 1 - plane.mask(HELD_OUT) if config.early_stopping else None
         lowest, lowest_at = math.inf, 0
         for step in range(1, config.n_iter + 1):

@@ -104,7 +104,8 @@ def _enlarged_and_convolved(small: Tensor, weight: Tensor) -> Tensor:
     shared = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
     kernel = torch.einsum("tk,oikl,sl->iots", shared, weight, shared)  # (i, o, 4, 4)
     padded = F.pad(small, (1, 1, 1, 1), mode="replicate")
-    return F.conv_transpose2d(padded, kernel, stride=2, padding=3)
+    # Cut off afterwards, as the weights' gradient takes much longer with padding.
+    return F.pad(F.conv_transpose2d(padded, kernel, stride=2), (-3, -3, -3, -3))
 
 
 class Hourglass(nn.Module):
