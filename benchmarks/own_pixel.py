@@ -15,8 +15,11 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from benchmarks._data import parser
 from napari_mpi.analysis.noise import estimate_noise
-from napari_mpi.analysis.noisy_values import _ERROR_PER_SPREAD as _FACTOR
-from napari_mpi.analysis.noisy_values import combine_with_input
+from napari_mpi.analysis.noisy_values import (
+    _ERROR_PER_SPREAD,
+    combine_with_input,
+    error_variance,
+)
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PRESETS
 from napari_mpi.engine.adapt import Adaptation, cut_crops
@@ -59,7 +62,10 @@ def main() -> None:
         row = [noisy.astype(float)]
         row += [
             combine_with_input(
-                noisy[None], estimate, spread * multiple / _FACTOR, noise
+                noisy[None],
+                estimate,
+                error_variance(spread) * multiple / _ERROR_PER_SPREAD,
+                noise,
             )[0]
             for multiple in MULTIPLES
         ]

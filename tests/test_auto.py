@@ -31,7 +31,7 @@ def test_independent_noise_is_combined_with_the_pixels_own_value():
 
 
 def test_correlated_noise_hides_most_of_the_neighbours():
-    choice = choose(with_noise(correlation=(0.6, 0.55)))
+    choice = choose(with_noise(correlation=(0.6, 0.55), shared=True))
     assert choice.config.mask_ratio == 0.75
     assert choice.config.n_iter == 0
     assert not choice.config.own_pixel
@@ -41,11 +41,21 @@ def test_correlated_noise_hides_most_of_the_neighbours():
 
 def test_between_the_two_the_mask_ratio_follows_the_correlation():
     ratios = [
-        choose(with_noise(correlation=(0.0, value))).config.mask_ratio
-        for value in (0.1, 0.25, 0.3, 0.4, 0.5, 0.9)
+        choose(noise).config.mask_ratio
+        for noise in [with_noise(correlation=(0.0, 0.1))]
+        + [
+            with_noise(correlation=(0.0, value), shared=True)
+            for value in (0.25, 0.3, 0.4, 0.5, 0.9)
+        ]
     ]
     assert ratios == sorted(ratios)
     assert ratios[0] < ratios[1] < ratios[3] < ratios[4] == ratios[5]
+
+
+def test_structure_that_makes_neighbours_alike_is_not_hidden_from_the_network():
+    choice = choose(with_noise(correlation=(0.6, 0.55), shared=False))
+    assert choice.config == PRESETS["auto"]
+    assert not choice.clean
 
 
 @pytest.mark.parametrize("lines", ["rows", "columns"])
@@ -53,16 +63,24 @@ def test_striped_noise_hides_whole_lines(lines):
     stripes = (0.4, 0.02) if lines == "rows" else (0.02, 0.4)
     choice = choose(with_noise(correlation=(0.4, 0.05), stripes=stripes))
     assert choice.config.mask_shape == lines
-    assert not choice.config.own_pixel
+    assert choice.config.own_pixel
     assert f"pixels of {lines} share 40 %" in choice.reason
 
 
 @pytest.mark.parametrize(
-    ("rms", "correlation", "clean"),
-    [(1.5, 0.05, True), (2.5, 0.05, False), (4.0, 0.3, True), (5.0, 0.3, False)],
+    ("rms", "correlation", "shared", "clean"),
+    [
+        (1.5, 0.05, False, True),
+        (2.5, 0.05, False, False),
+        (2.5, 0.3, False, True),
+        (4.0, 0.3, False, False),
+        (4.0, 0.3, True, True),
+        (5.0, 0.3, True, False),
+    ],
 )
-def test_what_is_too_weak_to_remove_is_left(rms, correlation, clean):
-    noise = replace(with_noise(correlation=(correlation, 0.0)), rms=rms)
+def test_what_is_too_weak_to_remove_is_left(rms, correlation, shared, clean):
+    noise = with_noise(correlation=(correlation, 0.0), shared=shared)
+    noise = replace(noise, rms=rms)
     choice = choose(noise)
     assert choice.clean is clean
     assert ("nothing to remove" in choice.reason) is clean
@@ -154,8 +172,8 @@ def test_stripes_are_removed(clean, rng):
 
 
 def test_weights_that_never_saw_noise_adapt_to_correlated_noise():
-    aware = choose(with_noise(correlation=(0.6, 0.6)))
-    unaware = choose(with_noise(correlation=(0.6, 0.6)), weights_know_noise=False)
+    noise = with_noise(correlation=(0.6, 0.6), shared=True)
+    aware, unaware = choose(noise), choose(noise, weights_know_noise=False)
     assert aware.config.n_iter == 0
     assert unaware.config.n_iter == PRESETS["auto"].n_iter
     assert unaware.config.mask_ratio > aware.config.mask_ratio

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_mpi.analysis.noise import NoiseEstimate, is_shared
+from napari_mpi.analysis.noise import NoiseEstimate
 from napari_mpi.config import PRESETS, FillConfig, MaskShape
 
 __all__ = ["Choice", "choose", "for_unaware_weights"]
@@ -15,7 +15,7 @@ __all__ = ["Choice", "choose", "for_unaware_weights"]
 # nothing that is near may be seen.
 _LOW, _HIGH = 0.2, 0.5
 # Stripes that hold more of the noise's variance than this are worth a mask of lines.
-_STRIPED = 0.12
+_STRIPED = 0.05
 # With correlated noise no held-out pixel tells when to stop: its noise can be guessed
 # from its neighbours, and learnt. Networks that have seen such noise in pre-training
 # are taken as they are; others have to adapt with hardly anything in sight.
@@ -23,7 +23,7 @@ _CORRELATED_RATIO = 0.75
 _UNAWARE_RATIO = 0.85
 # Noise below these shares of the signal range is not worth the risk of removing it.
 # The more neighbours are alike in what looks weak, the more likely it is structure.
-_CLEAN, _CLEAN_IF_ALIKE = 0.02, 0.045
+_CLEAN, _CLEAN_IF_ALIKE, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
 _UNLIKE, _ALIKE = 0.1, 0.2
 
 
@@ -72,31 +72,36 @@ def choose(
     """
     correlation = max(noise.correlation)
     share = f"{100 * noise.relative:.1f} % of the signal range"
-    independent = not is_shared(noise)
-    limit = np.interp(correlation, (_UNLIKE, _ALIKE), (_CLEAN, _CLEAN_IF_ALIKE))
+    striped = max(noise.stripes) > _STRIPED
+    likeness = (_UNLIKE, _ALIKE)
+    limit = float(np.interp(correlation, likeness, (_CLEAN, _CLEAN_IF_ALIKE)))
+    if striped:
+        limit = _CLEAN
+    elif noise.shared:
+        limit = _CLEAN_IF_SHARED
     if noise.relative < limit:
         reason = (
             f"There is nothing to remove: the noise is {share} at most, and what "
             "little varies from pixel to pixel may be structure."
         )
         return Choice(config, True, reason)
-    if independent and max(noise.stripes) <= _STRIPED:
+    if not noise.shared and not striped:
         reason = (
             f"The noise is independent from pixel to pixel ({share}{_growth(noise)}), "
             "so the network learns from the image until held-out pixels are predicted "
             "no better, and the noisy image then corrects the predictions."
         )
         return Choice(config, False, reason)
-    config = replace(config, own_pixel=False)
-    if max(noise.stripes) > _STRIPED:
+    if striped:
         rows = noise.stripes[0] >= noise.stripes[1]
         lines: MaskShape = "rows" if rows else "columns"
         reason = (
             f"The pixels of {lines} share {100 * max(noise.stripes):.0f} % of the "
             f"noise ({share}{_growth(noise)}), so whole {lines} are hidden at a time, "
-            f"until held-out {lines} are predicted no better."
+            f"until held-out {lines} are predicted no better, and what they have in "
+            "common is subtracted."
         )
-        config = replace(config, mask_shape=lines, wiener=False)
+        config = replace(config, mask_shape=lines, own_pixel=not noise.shared)
         return Choice(config, False, reason)
     towards = (correlation - _LOW) / (_HIGH - _LOW)
     learning = "and the network is not to learn from the noise"
@@ -108,6 +113,7 @@ def choose(
         config,
         n_iter=0 if weights_know_noise else config.n_iter,
         early_stopping=False,
+        own_pixel=False,
         mask_ratio=round(ratio, 3),
     )
     reason = (

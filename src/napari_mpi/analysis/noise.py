@@ -11,38 +11,69 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_mpi.analysis.blocks import (
     Blocks,
     autocorrelation,
-    common,
+    common_to_lines,
     fit_line,
+    low_cosines,
+    polynomials,
     share_left,
 )
 from napari_mpi.arrays.intensity import without_hot_pixels
 
 __all__ = [
+    "Likeness",
     "NoiseEstimate",
-    "correlation_left",
     "estimate_noise",
-    "is_shared",
+    "likeness_left",
 ]
 
 Array = NDArray[np.float64]
+_TINY = float(np.finfo(float).tiny)
 
 # Variance is read from small blocks, which find flat places between structures;
 # correlation from larger ones, which hold more than one correlation length.
-_VARIANCE_BLOCK, _CORRELATION_BLOCK = 8, 16
-_VARIANCE_DEGREE, _CORRELATION_DEGREE = 2, 1
+_FINE = polynomials(8, 2)
+_COARSE = polynomials(16, 1)
+_QUICK, _QUICK_STRIDE = low_cosines(16), 4
 # Enough of a large stack to know its noise within a second.
 _MAX_PLANES, _MAX_PIXELS, _MAX_VALUES = 5, 4_000_000, 2_000_000
 _LAGS = range(4)
+_SMOOTHING = 9  # pixels
 # Below this correlation of neighbours, noise counts as independent.
 _SHARED = 0.2
 # A network that sees few pixels predicts about a fifth of what neighbours share.
 _UNPREDICTED = 0.8
 # Noise of any correlation varies less than so much more over the larger blocks.
 _STRUCTURED = 5.0
+# Of the standard deviation of noise that a Gaussian blurs, so much at most is in quick
+# waves, less by the second figure times the correlation of neighbours. White noise
+# below structure has more.
+_QUICK_SHARE, _QUICK_SHARE_PER_CORRELATION = 1.02, 0.93
+# Blocks that hold nothing but noise differ by chance: the logarithm of the 20th over
+# the 5th percentile of their variances is 0.8 standard deviations. The less there is in
+# quick waves, the more structure may be in the blocks besides.
+_MOST_UNEVEN, _MOST_UNEVEN_PER_SHARE = 1.45, 7.5
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike neighbouring pixels are where there is hardly any structure.
+
+    Attributes
+    ----------
+    correlation : tuple of float
+        Correlation of neighbouring pixels along Y and along X.
+    by_noise : bool
+        Whether it is noise that they share. Structure that is everywhere makes them
+        alike, too, but is not as even, and leaves all quick waves to the noise.
+    """
+
+    correlation: tuple[float, float]
+    by_noise: bool
 
 
 @dataclass(frozen=True)
@@ -64,7 +95,9 @@ class NoiseEstimate:
         Distance of the 0.1 and 99.9 percentiles, hot pixels aside; of several planes,
         the median.
     correlation : tuple of float
-        Correlation of the noise of neighbouring pixels along Y and along X.
+        Correlation of neighbouring pixels along Y and along X in the flattest places.
+    shared : bool
+        Whether neighbouring pixels share their noise.
     stripes : tuple of float
         Shares of the noise variance that all pixels of a row, and of a column, have
         in common.
@@ -80,9 +113,15 @@ class NoiseEstimate:
     rms: float
     signal_range: float
     correlation: tuple[float, float]
+    shared: bool
     stripes: tuple[float, float]
     saturated: float
     step: float
+
+    @property
+    def alike(self) -> bool:
+        """Whether neighbouring pixels are alike, by noise or by structure."""
+        return max(self.correlation) >= _SHARED
 
     @property
     def relative(self) -> float:
@@ -95,7 +134,9 @@ class NoiseEstimate:
         return self.read_noise**2 + self.gain * above
 
 
-def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
+def estimate_noise(
+    planes: NDArray[Any], *, likeness: Likeness | None = None
+) -> NoiseEstimate:
     """Estimate the noise of one plane, or of planes that have their noise in common.
 
     Parameters
@@ -103,6 +144,8 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
     planes : ndarray
         Shape (Y, X) or (N, Y, X), real and finite, at least 16 pixels a side. Of many
         planes, a few that are spread evenly are looked at.
+    likeness : Likeness, optional
+        What is known better than from the image alone.
 
     Returns
     -------
@@ -112,10 +155,12 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
 
     Notes
     -----
-    After a low polynomial is subtracted, the flattest blocks of each intensity give
-    the variance; choosing the flattest makes it too small by a factor that is known
-    for Gaussian noise. A line through the lower edge of these points, with both
-    coefficients positive, is the Poisson-Gaussian model of Foi et al. (IEEE TIP 2008).
+    The blocks of each intensity in which least is going on tell the variance; choosing
+    them makes it too small by a factor that is known for Gaussian noise. What is going
+    on is measured in the quick waves of a block, and where neighbours share their
+    noise, which has hardly any of these, in what a low polynomial leaves. A line
+    through the lower edge of these points, with both coefficients positive, is the
+    Poisson-Gaussian model of Foi et al. (IEEE TIP 2008).
 
     Examples
     --------
@@ -135,46 +180,42 @@ def estimate_noise(planes: NDArray[Any]) -> NoiseEstimate:
     ends = np.percentile(without_hot_pixels(sample), (0.1, 99.9), axis=(1, 2))
     values, counts = np.unique(some, return_counts=True)
 
-    coarse = Blocks.of(sample, _CORRELATION_BLOCK, _CORRELATION_DEGREE)
-    fine = Blocks.of(sample, _VARIANCE_BLOCK, _VARIANCE_DEGREE)
-    flattest = coarse.flattest(fit_line(coarse, 1.0))
+    coarse = Blocks.of(sample, _COARSE)
+    fine = Blocks.of(sample, _FINE)
+    quick = Blocks.of(sample, _QUICK, stride=_QUICK_STRIDE)
+    line, quick_line = fit_line(coarse, 1.0), fit_line(quick, 1.0)
+    flattest = coarse.flattest(line)
     flattest_fine = fine.flattest(fit_line(fine, 1.0))
     if (flattest**2).mean() > _STRUCTURED * (flattest_fine**2).mean():
         flattest = flattest_fine  # no large block is flat
-    along_y = autocorrelation(flattest, _LAGS)
-    along_x = autocorrelation(flattest.swapaxes(1, 2), _LAGS)
-    # A block's polynomial also takes away noise, the more the longer it correlates.
-    left = share_left(fine, along_y, along_x)
-    offset, gain, floor = fit_line(fine, left)
-    mean_above = float(np.maximum(sample - offset, 0).mean())
+    along_y, along_x = _autocorrelations(flattest)
+    if likeness is None:
+        found = float(along_y[1]), float(along_x[1])
+        uneven = _unevenness(coarse, line, along_y, along_x)
+        share = _rms(sample, quick_line) / max(_rms(sample, line), _TINY)
+        likeness = Likeness(found, _is_noise(max(found), share, uneven))
+    offset, gain, floor = quick_line
+    if likeness.by_noise:
+        # A block's polynomial takes away noise too, the more the longer it correlates.
+        offset, gain, floor = fit_line(fine, share_left(fine, along_y, along_x))
+    lines = [common_to_lines(turned) for turned in (sample, sample.swapaxes(1, 2))]
+    whole = max(_rms(sample, (offset, gain, floor)) ** 2 + sum(lines), _TINY)
     return NoiseEstimate(
         offset=offset,
         read_noise=float(np.sqrt(floor)),
         gain=gain,
-        rms=float(np.sqrt(floor + gain * mean_above)),
+        rms=float(np.sqrt(whole)),
         signal_range=float(np.median(ends[1] - ends[0])),
-        correlation=(float(along_y[1]), float(along_x[1])),
-        stripes=(common(flattest.swapaxes(1, 2)), common(flattest)),
+        correlation=likeness.correlation,
+        shared=likeness.by_noise,
+        stripes=(lines[0] / whole, lines[1] / whole),
         saturated=float(counts[-1] / some.size) if counts[-1] > 1 else 0.0,
         step=float(np.diff(values).min()) if len(values) > 1 else 0.0,
     )
 
 
-def is_shared(noise: NoiseEstimate) -> bool:
-    """Return whether neighbours share more noise than independent pixels would.
-
-    Parameters
-    ----------
-    noise : NoiseEstimate
-        The noise of the image.
-    """
-    return max(noise.correlation) >= _SHARED
-
-
-def correlation_left(
-    planes: NDArray[Any], predicted: NDArray[Any]
-) -> tuple[float, float]:
-    """Estimate the correlation of noise in what a prediction left of an image.
+def likeness_left(planes: NDArray[Any], predicted: NDArray[Any]) -> Likeness:
+    """Tell how alike neighbours are in what a prediction left of an image.
 
     Parameters
     ----------
@@ -183,19 +224,49 @@ def correlation_left(
     predicted : ndarray
         Their prediction by a network that did not adapt to them and saw few of their
         pixels.
-
-    Returns
-    -------
-    tuple of float
-        Correlation of neighbouring pixels along Y and along X.
     """
     noisy = planes.astype(np.float64)
-    blocks = Blocks.of(
-        noisy, _CORRELATION_BLOCK, _CORRELATION_DEGREE, noisy - predicted
+    blocks = Blocks.of(noisy, _COARSE, noisy - predicted)
+    line = fit_line(blocks, 1.0)
+    along_y, along_x = _autocorrelations(blocks.flattest(line))
+    y, x = (min(float(lags[1]) / _UNPREDICTED, 1.0) for lags in (along_y, along_x))
+    uneven = _unevenness(blocks, line, along_y, along_x)
+    blocks = Blocks.of(noisy, _QUICK, stride=_QUICK_STRIDE)
+    quick = _rms(noisy, fit_line(blocks, 1.0))
+    share = quick / max(_rms(noisy, line), _TINY)
+    return Likeness((y, x), _is_noise(max(y, x), share, uneven))
+
+
+def _autocorrelations(blocks: Array) -> tuple[Array, Array]:
+    """Return the correlation along Y and along X at each of the lags."""
+    along_y, along_x = (
+        autocorrelation(turned, _LAGS) for turned in (blocks, blocks.swapaxes(1, 2))
     )
-    flattest = blocks.flattest(fit_line(blocks, 1.0))
-    y, x = (
-        float(autocorrelation(along, _LAGS)[1]) / _UNPREDICTED
-        for along in (flattest, flattest.swapaxes(1, 2))
-    )
-    return min(y, 1.0), min(x, 1.0)
+    return along_y, along_x
+
+
+def _unevenness(
+    blocks: Blocks, line: tuple[float, float, float], along_y: Array, along_x: Array
+) -> float:
+    """Return how much more the flatter blocks differ than noise lets them."""
+    low, high = np.quantile(blocks.relative(line), (0.05, 0.2))
+    # Of n values that correlate, the mean square scatters as that of fewer (Bartlett).
+    repeated = np.prod([2 * (lags**2).sum() - 1 for lags in (along_y, along_x)])
+    scatter = np.sqrt(2 * max(repeated, 1.0) / blocks.residual[0].size)
+    return float(np.log(max(high, _TINY) / max(low, _TINY)) / scatter)
+
+
+def _is_noise(correlation: float, quick_share: float, uneven: float) -> bool:
+    """Return whether neighbours are alike by noise that they share."""
+    most = _QUICK_SHARE - _QUICK_SHARE_PER_CORRELATION * correlation
+    margin = most - quick_share
+    evenly = uneven < _MOST_UNEVEN + _MOST_UNEVEN_PER_SHARE * margin
+    return correlation >= _SHARED and margin >= 0 and evenly
+
+
+def _rms(planes: Array, line: tuple[float, float, float]) -> float:
+    """Return the standard deviation of noise over whole planes."""
+    offset, gain, floor = line
+    # Smoothed, as noise would make dark places brighter in the mean.
+    smooth = ndimage.uniform_filter(planes, (0, _SMOOTHING, _SMOOTHING))
+    return float(np.sqrt(floor + gain * np.maximum(smooth - offset, 0).mean()))

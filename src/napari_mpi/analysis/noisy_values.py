@@ -1,16 +1,23 @@
-"""What a pixel's own noisy value adds to a prediction that was blind to it."""
+"""What noisy values add to a prediction that was blind to them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.arrays.intensity import without_hot_pixels
 
-__all__ = ["combine_with_input", "error_variance", "without_outliers"]
+__all__ = [
+    "combine_with_input",
+    "error_variance",
+    "unexplained_variance",
+    "without_lines",
+    "without_outliers",
+]
 
 Array = NDArray[np.float64]
 
@@ -20,13 +27,17 @@ _SMOOTHING = 2.0  # pixels
 _ERROR_PER_SPREAD = 2.0
 # Standard deviations; Gaussian noise exceeds them in one of two thousand pixels.
 _OUTLYING = 3.5
+# The mean square of noise over this neighbourhood (a Gaussian, in pixels) seldom is by
+# more than this share above its variance: what is more is structure, not predicted.
+_NEIGHBOURHOOD = 5.0
+_BY_CHANCE = 0.3
 _TINY = float(np.finfo(float).tiny)
 
 
 def combine_with_input(
     noisy: NDArray[Any],
     estimate: NDArray[Any],
-    spread: NDArray[Any],
+    error: NDArray[Any],
     noise: NoiseEstimate,
 ) -> Array:
     """Let each pixel's own noisy value correct a prediction that was blind to it.
@@ -36,18 +47,16 @@ def combine_with_input(
     noisy, estimate : ndarray
         The image and its prediction from other pixels, shape (C, Y, X), in the input's
         units.
-    spread : ndarray
-        Variance of the predictions that were averaged, of the same shape, in units
-        squared.
+    error : ndarray
+        Variance of the prediction's error, of the same shape, in units squared.
     noise : NoiseEstimate
-        The noise, which has to be independent from pixel to pixel.
+        The noise.
 
     Returns
     -------
     ndarray
         The mean of both, each weighted by the inverse of its error variance, float64.
     """
-    error = error_variance(spread)
     weight = error / np.maximum(error + noise.variance(estimate), _TINY)
     combined: Array = estimate + weight * (noisy - np.asarray(estimate, np.float64))
     return combined
@@ -56,7 +65,7 @@ def combine_with_input(
 def without_outliers(
     noisy: NDArray[Any],
     estimate: NDArray[Any],
-    spread: NDArray[Any],
+    error: NDArray[Any],
     noise: NoiseEstimate,
 ) -> Array:
     """Bring values that neither noise nor structure explains closer to the estimate.
@@ -65,7 +74,7 @@ def without_outliers(
 
     Parameters
     ----------
-    noisy, estimate, spread, noise
+    noisy, estimate, error, noise
         As for `combine_with_input`.
 
     Returns
@@ -76,11 +85,35 @@ def without_outliers(
         farther upwards: the limit there is the Cornish-Fisher quantile, whose skewness
         is that of the gain.
     """
-    variance = error_variance(spread) + noise.variance(estimate)
-    limit = _OUTLYING * np.sqrt(np.maximum(variance, 0))
+    limit = _OUTLYING * np.sqrt(np.maximum(error + noise.variance(estimate), 0))
     skewed = (_OUTLYING**2 - 1) / 6 * noise.gain
     limited: Array = np.clip(noisy, estimate - limit, estimate + limit + skewed)
     return limited
+
+
+def without_lines(
+    noisy: NDArray[Any],
+    estimate: NDArray[Any],
+    lines: Literal["rows", "columns"],
+) -> Array:
+    """Subtract from each row or column what its pixels have in common.
+
+    Parameters
+    ----------
+    noisy, estimate : ndarray
+        The image, and its prediction from other lines, shape (C, Y, X).
+    lines : {"rows", "columns"}
+        What has noise of its own.
+
+    Returns
+    -------
+    ndarray
+        float64. The median along a line hardly sees structure that was not predicted.
+    """
+    axis = {"rows": -1, "columns": -2}[lines]
+    difference = noisy - np.asarray(estimate, np.float64)
+    freed: Array = noisy - np.median(difference, axis=axis, keepdims=True)
+    return freed
 
 
 def error_variance(spread: NDArray[Any]) -> Array:
@@ -92,7 +125,34 @@ def error_variance(spread: NDArray[Any]) -> Array:
         Variance of the predictions that were averaged, shape (C, Y, X).
     """
     # Neighbours are about as hard to predict; together they tell more reliably.
+    return _ERROR_PER_SPREAD * _smoothed(spread, _SMOOTHING)
+
+
+def unexplained_variance(
+    noisy: NDArray[Any], estimate: NDArray[Any], noise: NoiseEstimate
+) -> Array:
+    """Return what lies between an image and its prediction beyond noise.
+
+    Parameters
+    ----------
+    noisy, estimate, noise
+        As for `combine_with_input`.
+
+    Returns
+    -------
+    ndarray
+        Variance of the error that all predictions of a pixel make alike, which their
+        scatter does not show; 0 where noise explains the difference.
+    """
+    difference = without_hot_pixels(noisy) - estimate
+    expected = _smoothed(noise.variance(estimate), _NEIGHBOURHOOD)
+    found = _smoothed(difference**2, _NEIGHBOURHOOD)
+    unexplained: Array = np.maximum(found - (1 + _BY_CHANCE) * expected, 0)
+    return unexplained
+
+
+def _smoothed(values: NDArray[Any], sigma: float) -> Array:
     smooth: Array = ndimage.gaussian_filter(
-        np.asarray(spread, np.float64), (0, _SMOOTHING, _SMOOTHING), mode="nearest"
+        np.asarray(values, np.float64), (0, sigma, sigma), mode="nearest"
     )
-    return _ERROR_PER_SPREAD * smooth
+    return smooth

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.analysis.noise import Likeness, NoiseEstimate, estimate_noise
 
 __all__ = ["Verdict", "judge"]
 
@@ -84,7 +84,9 @@ def judge(noisy: NDArray[Any], denoised: NDArray[Any], noise: NoiseEstimate) -> 
     before, after = noisy.astype(np.float64), denoised.astype(np.float64)
     difference = before - after
     drift = float(difference.mean()) / noise.rms if noise.rms > 0 else 0.0
-    rms_after = estimate_noise(after).rms
+    # What is left of noise that neighbours share is shared, too.
+    likeness = Likeness(noise.correlation, noise.shared)
+    rms_after = estimate_noise(after, likeness=likeness).rms
     left = rms_after / noise.rms if noise.rms > 0 else 0.0
     at_end = np.isin(after, limits) & ~np.isin(before, limits)
     found = {
@@ -157,7 +159,8 @@ def _excess_correlation(after: Array, difference: Array, noise: NoiseEstimate) -
         return 0.0
     along_y = float((scaled[:, 1:] * scaled[:, :-1]).mean()) / power
     along_x = float((scaled[..., 1:] * scaled[..., :-1]).mean()) / power
-    return max(along_y - noise.correlation[0], along_x - noise.correlation[1])
+    shared = noise.correlation if noise.shared else (0.0, 0.0)
+    return max(along_y - shared[0], along_x - shared[1])
 
 
 def _limits(dtype: np.dtype[Any]) -> list[float]:

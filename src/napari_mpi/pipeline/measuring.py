@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mpi.analysis.noise import (
+    Likeness,
     NoiseEstimate,
-    correlation_left,
     estimate_noise,
-    is_shared,
+    likeness_left,
 )
 from napari_mpi.arrays.intensity import Scaling, seen
 from napari_mpi.config import PRESETS
@@ -38,7 +38,7 @@ def measure_noise(
     device: torch.device,
     seed: int,
 ) -> NoiseEstimate:
-    """Estimate the noise; look again where neighbouring pixels seem to share it.
+    """Estimate the noise; look again where neighbouring pixels are alike.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def measure_noise(
         predict of a few crops tells how alike their noise is.
     """
     noise = estimate_noise(planes)
-    if not is_shared(noise):
+    if not noise.alike:
         return noise
     chosen = np.linspace(0, len(planes) - 1, min(len(planes), _N_PLANES))
     crops = [_centre(planes[place]) for place in chosen.round().astype(int)]
@@ -71,9 +71,9 @@ def measure_noise(
         return [_predicted(crop, weights, device, seed) for crop in noisy]
 
     predicted = memory.or_on_processor(predict, device)
-    left = correlation_left(torch.cat(noisy).numpy(), torch.cat(predicted).numpy())
-    y, x = (min(pair) for pair in zip(noise.correlation, left, strict=True))
-    return replace(noise, correlation=(y, x))
+    left = likeness_left(torch.cat(noisy).numpy(), torch.cat(predicted).numpy())
+    y, x = (min(pair) for pair in zip(noise.correlation, left.correlation, strict=True))
+    return estimate_noise(planes, likeness=Likeness((y, x), left.by_noise))
 
 
 def _predicted(

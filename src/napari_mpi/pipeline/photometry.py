@@ -12,9 +12,16 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_mpi.analysis.noise import NoiseEstimate
-from napari_mpi.analysis.noisy_values import combine_with_input, without_outliers
+from napari_mpi.analysis.noisy_values import (
+    combine_with_input,
+    error_variance,
+    unexplained_variance,
+    without_lines,
+    without_outliers,
+)
 from napari_mpi.analysis.uncertainty import standard_error
 from napari_mpi.arrays.intensity import Scaling, seen, without_hot_pixels
+from napari_mpi.config import MaskShape
 from napari_mpi.engine import memory
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.passes import Passes
@@ -46,6 +53,8 @@ class Photometry:
         Whether each pixel's own noisy value is to count in its result.
     wiener : bool
         Whether the noisy image is to be filtered by the spectrum of the result.
+    mask_shape : {"pixels", "rows", "columns"}
+        What was hidden as a whole, as it has noise in common.
     """
 
     scaling: Scaling
@@ -53,13 +62,19 @@ class Photometry:
     noise: NoiseEstimate | None
     own_pixel: bool
     wiener: bool
+    mask_shape: MaskShape
 
     @classmethod
     def of(cls, plan: Plan) -> Photometry:
         """Return what the plan asks for."""
         config = plan.config
         return cls(
-            plan.scaling, config.keep_mean, plan.noise, config.own_pixel, config.wiener
+            plan.scaling,
+            config.keep_mean,
+            plan.noise,
+            config.own_pixel,
+            config.wiener,
+            config.mask_shape,
         )
 
     def to_network(self, noisy: NDArray[Any]) -> Tensor:
@@ -99,19 +114,27 @@ class Photometry:
         beyond -= np.clip(beyond, -by_noise, by_noise)
         values += beyond
         spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
-        spread = np.where(beyond != 0, self.noise.variance(values), spread)
+        error = error_variance(
+            np.where(beyond != 0, self.noise.variance(values), spread)
+        )
         if self.keep_mean:
             # The light of a hot pixel belongs to no place around it.
-            limited = without_outliers(noisy, values, spread, self.noise)
+            limited = without_outliers(noisy, values, error, self.noise)
             meant = np.where(noisy != limited, without_hot_pixels(noisy), noisy)
             values += _local_mean(meant - values)
+        freed: NDArray[Any] = noisy
+        if self.mask_shape != "pixels":
+            freed = without_lines(noisy, values, self.mask_shape)
+        unexplained = unexplained_variance(freed, values, self.noise)
+        error = np.maximum(error, unexplained)
         errors = None
         if uncertainty:
             own_noise = self.noise if self.own_pixel else None
-            errors = standard_error(spread, values, own_noise)
+            errors = standard_error(error, values, own_noise)
         if self.own_pixel or self.wiener:
+            wrong = error if self.own_pixel else unexplained
             device = estimate.device
-            values = self._with_noisy(noisy, values, spread, self.noise, device)
+            values = self._with_noisy(freed, values, error, wrong, self.noise, device)
             if self.keep_mean:  # filters of few photons lean towards either side
                 values += _local_mean(meant - values)
         return values, errors
@@ -123,15 +146,18 @@ class Photometry:
         self,
         noisy: NDArray[Any],
         blind: NDArray[Any],
-        spread: NDArray[Any],
+        error: NDArray[Any],
+        wrong: NDArray[Any],
         noise: NoiseEstimate,
         device: torch.device,
     ) -> NDArray[Any]:
-        """Let the noisy image correct an estimate that is blind to its own pixels."""
-        noisy = without_outliers(noisy, blind, spread, noise)
-        values = blind
-        if self.own_pixel:
-            values = combine_with_input(noisy, blind, spread, noise)
+        """Let the noisy image correct an estimate that is blind to its own pixels.
+
+        Where neighbours share their noise, single pixels tell little: they only count
+        where the prediction is certainly `wrong`.
+        """
+        noisy = without_outliers(noisy, blind, error, noise)
+        values = combine_with_input(noisy, blind, wrong, noise)
         if self.wiener:
             variance = noise.variance(values) / self.scaling.gain**2
             caution = 1.0 if self.own_pixel else _CAUTION
