@@ -3,6 +3,7 @@
     python -m benchmarks.quality                      # FMD crops, with "official"
     python -m benchmarks.quality --data kodak --methods auto paper-fast
     python -m benchmarks.quality --peers              # needs `pip install bm3d`
+    python -m benchmarks.quality --peers CAREamics    # needs `pip install careamics`
 
 FMD and timelapse images carry real or simulated microscope noise and are scored as
 8-bit values / 255; the timelapse after a fit of gain and offset, as its noisy images
@@ -11,11 +12,13 @@ have another offset than the truth. Kodak photographs get synthetic noise: Gauss
 and Gaussian of σ 10 / 255), speckle (multiplicative Gaussian of σ 0.2) and
 salt-and-pepper (5 % of the values). "official" is `paper-fast` from the weights of the
 MPI authors, with the noise kind that the paper takes for such images, and
-"official-paper" is `paper` from the same.
+"official-paper" is `paper` from the same. "CAREamics" trains Noise2Void on the one
+noisy image, for 30 epochs of 20 batches of 16 patches.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -144,11 +147,37 @@ def bm3d(noisy: Image) -> Image:
     return run_rgb(image, estimate_noise(np.moveaxis(image, -1, 0)).rms)
 
 
+def careamics(noisy: Image) -> Image:
+    """Return what CAREamics' Noise2Void makes of the image, trained on it alone."""
+    from careamics import CAREamist
+    from careamics.config import create_n2v_config
+
+    image = noisy.astype(np.float32)
+    colours = {} if image.ndim == 2 else {"n_channels": image.shape[2]}
+    config = create_n2v_config(
+        "benchmark",
+        data_type="array",
+        axes="YXC" if colours else "YX",
+        patch_size=[64, 64],
+        batch_size=16,
+        num_epochs=30,
+        num_steps=20,
+        **colours,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trained = CAREamist(config, work_dir=folder, enable_progress_bar=False)
+        trained.train(train_data=image)
+        predicted, _ = trained.predict(image)
+    return np.asarray(predicted[0]).reshape(image.shape)
+
+
 PEERS = {
     "non-local means": non_local_means,
     "J-invariant": j_invariant,
     "BM3D": bm3d,
+    "CAREamics": careamics,
 }
+QUICK_PEERS = ["non-local means", "J-invariant", "BM3D"]
 
 
 def main() -> None:
@@ -169,9 +198,10 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments.add_argument("--weights", default="universal", help="of auto and fast")
     arguments.add_argument("--n-iter", type=int, help="of auto and fast")
-    arguments.add_argument("--peers", action="store_true")
+    arguments.add_argument("--peers", nargs="*", choices=PEERS, help="of other makers")
     args = arguments.parse_args()
-    peers = PEERS if args.peers else {}
+    named = (args.peers or QUICK_PEERS) if args.peers is not None else []
+    peers = {name: PEERS[name] for name in named}
     columns = ["noisy", *args.methods, *peers]
     print("| image | " + " | ".join(columns) + " |")
     print("|" + "---|" * (len(columns) + 1))
