@@ -1,12 +1,12 @@
-"""Print PSNR on images that are not fluorescence, and hide their noise in structure.
+"""Print PSNR on images that are no fluorescence, many of them texture all over.
 
     python -m benchmarks.kinds                        # needs `pip install bm3d`
 
 256x256 pieces of images that come with scikit-image, scaled to their 0.1 and 99.9
-percentiles, with noise of σ 0.05 or 0.1, photon noise of 10 or 100 photons at white and
-reading noise of 1, noise of σ 0.08 that a Gaussian of 0.7 pixels blurs, and noise of
-σ 0.08 of which rows have three tenths of the variance in common. "BM3D" is told the true
-strength of the noise, as if it were Gaussian and independent.
+percentiles, with noise of σ 0.05 or 0.1, photon noise of 10 or 100 photons at white
+and reading noise of 1, noise of σ 0.08 that a Gaussian of 0.7 pixels blurs, and noise
+of σ 0.08 of which rows have three tenths of the variance in common. "BM3D" is told the
+true strength of the noise, as if it were Gaussian and independent.
 """
 
 from __future__ import annotations

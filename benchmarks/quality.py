@@ -13,7 +13,7 @@ and Gaussian of σ 10 / 255), speckle (multiplicative Gaussian of σ 0.2) and
 salt-and-pepper (5 % of the values). "official" is `paper-fast` from the weights of the
 MPI authors, with the noise kind that the paper takes for such images, and
 "official-paper" is `paper` from the same. "CAREamics" trains Noise2Void on the one
-noisy image, for 30 epochs of 20 batches of 16 patches.
+noisy image, for 100 epochs of 50 batches of 16 patches.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def careamics(noisy: Image) -> Image:
         axes="YXC" if colours else "YX",
         patch_size=[64, 64],
         batch_size=16,
-        num_epochs=30,
-        num_steps=20,
+        num_epochs=100,
+        num_steps=50,
         **colours,
     )
     with tempfile.TemporaryDirectory() as folder:

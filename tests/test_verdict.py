@@ -73,3 +73,12 @@ def test_an_unchanged_image_has_an_empty_noise_map(noisy):
     assert result.std == 0
     assert result.structure_removed == 0
     assert result.noise_left == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("photons", "told"), [(1, True), (50, False)])
+def test_rounding_that_matters_is_told(photons, told, rng):
+    noisy = rng.poisson(photons, (1, 96, 96)).astype(np.uint16)
+    result = verdict(noisy, np.full_like(noisy, photons))
+    assert any("rounded to whole numbers" in text for text in result.warnings) is told
+    exact = verdict(noisy.astype(np.float32), np.full(noisy.shape, photons, np.float32))
+    assert exact.rounding == 0

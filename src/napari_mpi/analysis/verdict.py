@@ -25,6 +25,7 @@ _MOST_NOISE_LEFT = 0.3
 _MOST_CORRELATION = 0.15
 _MOST_DRIFT = 0.05
 _MOST_CLIPPED = 0.01
+_MOST_ROUNDING = 0.2
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Verdict:
     clipped : float
         Share of denoised pixels at an end of the range that the noisy ones were not
         at.
+    rounding : float
+        Error by rounding to whole numbers as a share of the noise, 0 for floating
+        types.
     warnings : tuple of str
         What to be careful about, in plain words; empty if nothing was found.
     """
@@ -60,6 +64,7 @@ class Verdict:
     correlation: float
     drift: float
     clipped: float
+    rounding: float
     warnings: tuple[str, ...]
 
 
@@ -97,6 +102,7 @@ def judge(noisy: NDArray[Any], denoised: NDArray[Any], noise: NoiseEstimate) -> 
         "correlation": _excess_correlation(after, difference, noise),
         "drift": drift,
         "clipped": float(at_end.mean()),
+        "rounding": _rounding_error(denoised.dtype, noise),
     }
     return Verdict(**found, warnings=tuple(_in_words(found)))
 
@@ -128,7 +134,20 @@ def _in_words(found: dict[str, float]) -> list[str]:
             f"{100 * found['clipped']:.1f} % of the denoised pixels are cut off at an "
             "end of the range: convert the image to float32 first."
         )
+    if found["rounding"] > _MOST_ROUNDING:
+        said.append(
+            "The denoised image is rounded to whole numbers like the input, whose "
+            "noise is hardly larger than one: convert the image to float32 first to "
+            "keep what lies between."
+        )
     return said
+
+
+def _rounding_error(dtype: np.dtype[Any], noise: NoiseEstimate) -> float:
+    # A number between two whole ones is off by the root of a twelfth in the mean.
+    if dtype.kind not in "ui" or noise.rms == 0:
+        return 0.0
+    return float(12**-0.5 / noise.rms)
 
 
 def _structure_removed(after: Array, difference: Array) -> float:

@@ -172,6 +172,11 @@ def _of_verdict(verdict: Mapping[str, Any]) -> list[Figure]:
             "Share of pixels that denoising has put to an end of the pixel type's "
             "range.",
         ),
+        Figure(
+            "rounding",
+            _percent(verdict["rounding"]),
+            "Error by rounding to whole numbers as a share of the noise.",
+        ),
     ]
 
 
