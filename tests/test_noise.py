@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+import skimage.data
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import (
-    estimate_noise,
-)
+from napari_mpi.analysis.noise import Likeness, estimate_noise, likeness_left
 from napari_mpi.training.synthetic import fluorescence_image
 
 
@@ -133,3 +132,53 @@ def test_one_bright_slice_does_not_make_the_noise_of_the_others_negligible(rng):
     spot = np.exp(-(y**2 + x**2) / 800)
     photons = [brightness * spot + 10 for brightness in (20, 50, 20_000, 50, 20)]
     assert estimate_noise(rng.poisson(photons)).relative > 0.1
+
+
+@pytest.fixture(params=["brick", "grass", "gravel"])
+def texture(request):
+    """Return a photograph without a flat place, in camera counts."""
+    image = getattr(skimage.data, request.param)()[100:356, 20:276].astype(float)
+    return 1000 * (image - image.min()) / np.ptp(image)
+
+
+@pytest.mark.parametrize("strength", [50, 100])
+def test_texture_is_no_noise_that_neighbours_or_lines_share(texture, strength, rng):
+    estimate = estimate_noise(texture + strength * white(rng, texture))
+    assert not estimate.shared
+    assert max(estimate.stripes) < 0.02
+    assert 0.95 * strength < estimate.rms < 1.45 * strength
+
+
+def test_stripes_below_texture_are_found(texture, rng):
+    rows = 60 * rng.standard_normal((len(texture), 1))
+    striped = estimate_noise(texture + rows + 60 * white(rng, texture))
+    assert striped.stripes[0] > 0.2
+    assert striped.stripes[1] < 0.02
+
+
+def test_straight_edges_across_the_image_are_no_stripes(rng):
+    image = 100 + 500 * (np.arange(256)[:, None] // 32 % 2) * np.ones(256)
+    assert max(estimate_noise(image + 20 * white(rng, image)).stripes) < 0.02
+
+
+def test_what_is_known_of_the_noise_decides_how_it_is_measured(clean, rng):
+    noise = ndimage.gaussian_filter(white(rng, clean), 0.8, mode="wrap")
+    noisy = clean + 60 * noise / noise.std()
+    told = estimate_noise(noisy, likeness=Likeness((0.1, 0.2), by_noise=False))
+    assert not told.shared
+    assert told.correlation == (0.1, 0.2)
+    # Noise that is blurred has hardly any quick waves.
+    assert told.rms < 0.6 * estimate_noise(noisy).rms
+
+
+def test_what_a_prediction_left_of_texture_is_independent_noise(texture, rng):
+    noisy = texture + 60 * white(rng, texture)
+    assert not likeness_left(noisy[None], texture[None]).by_noise
+
+
+def test_what_a_prediction_left_tells_noise_that_neighbours_share(clean, rng):
+    blurred = ndimage.gaussian_filter(white(rng, clean), 0.7, mode="wrap")
+    noisy = clean + 60 * blurred / blurred.std()
+    left = likeness_left(noisy[None], clean[None])
+    assert left.by_noise
+    assert left.correlation == pytest.approx((0.65, 0.65), abs=0.08)
