@@ -82,3 +82,9 @@ def test_rounding_that_matters_is_told(photons, told, rng):
     assert any("rounded to whole numbers" in text for text in result.warnings) is told
     exact = verdict(noisy.astype(np.float32), np.full(noisy.shape, photons, np.float32))
     assert exact.rounding == 0
+
+
+def test_stripes_in_the_noise_map_are_no_structure(clean, rng):
+    rows = 60 * rng.standard_normal((192, 1))
+    noisy = clean + rows + 40 * rng.standard_normal(clean.shape)
+    assert verdict(noisy, clean).warnings == ()

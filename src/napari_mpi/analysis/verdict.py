@@ -178,8 +178,10 @@ def _excess_correlation(after: Array, difference: Array, noise: NoiseEstimate) -
         return 0.0
     along_y = float((scaled[:, 1:] * scaled[:, :-1]).mean()) / power
     along_x = float((scaled[..., 1:] * scaled[..., :-1]).mean()) / power
-    shared = noise.correlation if noise.shared else (0.0, 0.0)
-    return max(along_y - shared[0], along_x - shared[1])
+    y, x = noise.correlation if noise.shared else (0.0, 0.0)
+    # What rows have in common makes neighbours along X alike, and the other way round.
+    of_rows, of_columns = noise.stripes
+    return max(along_y - max(y, of_columns), along_x - max(x, of_rows))
 
 
 def _limits(dtype: np.dtype[Any]) -> list[float]:
