@@ -32,6 +32,7 @@ def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--precision", default="float32")
     args = arguments.parse_args()
     weights = data_folder() / "weights"
     print("| image | noisy | ours | authors' code | difference | seconds |")
@@ -40,7 +41,12 @@ def main() -> None:
     def row(name, noisy, truth, reference, **settings) -> float:
         started = time.perf_counter()
         image = denoise(
-            noisy, preset="paper-fast", device=args.device, seed=args.seed, **settings
+            noisy,
+            preset="paper-fast",
+            device=args.device,
+            seed=args.seed,
+            precision=args.precision,
+            **settings,
         ).image
         seconds = time.perf_counter() - started
         scale = 255 if noisy.dtype == np.uint8 else 1

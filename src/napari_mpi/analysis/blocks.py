@@ -81,26 +81,24 @@ class Blocks:
 
     def relative(self, line: tuple[float, float, float]) -> Array:
         """Return the variance of each block over what a line says of its intensity."""
-        offset, gain, floor = line
-        expected = floor + gain * np.maximum(self.mean - offset, 0)
-        # A shift keeps an expected variance of 0 from dividing by nothing.
-        relative: Array = self.variance / (
-            expected + 1e-9 * self.variance.max() + _TINY
-        )
-        return relative
+        return self._relative(self.variance, line)
 
     def flattest(self, line: tuple[float, float, float]) -> Array:
         """Return the blocks with the least variance for their intensity."""
-        offset, gain, floor = line
-        expected = floor + gain * np.maximum(self.mean - offset, 0)
         # What rows and columns share is left out: choosing by it would hide stripes.
         rest = self.residual - self.residual.mean(axis=1, keepdims=True)
         rest = rest - rest.mean(axis=2, keepdims=True)
         variance = (rest**2).mean(axis=(1, 2))
-        # A shift keeps an expected variance of 0 from dividing by nothing.
-        excess = variance / (expected + 1e-9 * variance.max() + _TINY)
+        excess = self._relative(variance, line)
         n_flat = max(min(4, len(excess)), len(excess) // 10)
         return self.residual[np.argsort(excess)[:n_flat]]
+
+    def _relative(self, variance: Array, line: tuple[float, float, float]) -> Array:
+        offset, gain, floor = line
+        expected = floor + gain * np.maximum(self.mean - offset, 0)
+        # A shift keeps an expected variance of 0 from dividing by nothing.
+        relative: Array = variance / (expected + 1e-9 * variance.max() + _TINY)
+        return relative
 
 
 def polynomials(size: int, degree: int) -> Array:
