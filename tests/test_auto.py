@@ -151,6 +151,7 @@ def test_a_noise_kind_that_is_given_is_not_measured(clean, rng):
     assert report["choice"] is None
     assert report["config"]["mask_ratio"] == 0.75
     assert not report["config"]["own_pixel"]
+    assert report["noise_estimate"]["shared"]
 
 
 def test_auto_removes_most_of_the_noise_and_keeps_the_mean(clean, rng):

@@ -79,7 +79,8 @@ class FillConfig:
         value, as in the paper, and stays in it for about 1 / (1 - β) updates.
     own_pixel : bool
         Combine the prediction, which is blind to a pixel's own noisy value, with that
-        value. It is meant for noise that is independent from pixel to pixel.
+        value. It is meant for noise that is independent from pixel to pixel. Without
+        it, `wiener` takes that value where noise cannot explain the difference.
     wiener : bool
         Filter small blocks of the noisy image by the spectrum of the estimate, see
         `napari_mpi.engine.wiener`.

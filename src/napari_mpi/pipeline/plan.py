@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
-from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.analysis.noise import Likeness, NoiseEstimate, estimate_noise
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import (
     MEASURING,
@@ -121,6 +121,11 @@ class Plan:
                 )
             else:
                 noise = estimate_noise(planes)
+                if request.noise is not None:
+                    # Whoever names the kind of noise knows better.
+                    shared = request.noise != "independent"
+                    likeness = Likeness(noise.correlation, shared)
+                    noise = estimate_noise(planes, likeness=likeness)
         config, choice = request.config(noise, weights, device)
         scaling = Scaling.fit(store.sample, config.scaling)
         return cls(request, weights, seed, noise, config, choice, scaling)
