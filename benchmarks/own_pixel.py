@@ -65,7 +65,7 @@ def main() -> None:
                 noisy[None],
                 estimate,
                 error_variance(spread) * multiple / _ERROR_PER_SPREAD,
-                noise,
+                noise.variance(estimate),
             )[0]
             for multiple in MULTIPLES
         ]

@@ -71,7 +71,7 @@ def test_warnings_and_choices_name_their_channel(channels, monkeypatch):
 
     real = stack_denoising.judge
 
-    def doubtful(noisy, denoised, noise):
+    def doubtful(noisy, denoised, noise, *, intensity):
         from dataclasses import replace
 
         verdict = real(noisy, denoised, noise)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from napari_mpi import denoise, iter_denoise
+from napari_mpi.training.synthetic import fluorescence_image
 
 
 @pytest.fixture
@@ -9,9 +10,33 @@ def colour_image(rng):
     """A noisy RGB image of two coloured discs."""
     rows, columns = np.mgrid[:64, :64]
     image = np.full((64, 64, 3), 40.0)
-    image[np.hypot(rows - 20, columns - 20) < 12] = (180, 60, 60)
-    image[np.hypot(rows - 44, columns - 40) < 14] = (60, 90, 200)
+    image[np.hypot(rows - 20, columns - 20) < 12] = (180, 100, 100)
+    image[np.hypot(rows - 44, columns - 40) < 14] = (100, 130, 200)
     return image + rng.normal(0, 20, image.shape)
+
+
+def test_three_stains_are_filled_each_as_if_it_were_alone(rng):
+    stains = [200 * fluorescence_image((64, 64), rng) for _ in range(3)]
+    composite = np.stack(stains, axis=-1) + rng.normal(0, 15, (64, 64, 3))
+    options = {"n_iter": 2, "n_passes": 2}
+    result = denoise(composite, rgb=True, uncertainty=True, **options)
+    for number, name in enumerate(("Red", "Green", "Blue")):
+        alone = denoise(composite[..., number], uncertainty=True, **options)
+        np.testing.assert_allclose(result.image[..., number], alone.image)
+        np.testing.assert_allclose(result.uncertainty[..., number], alone.uncertainty)
+        assert f"{name}: {alone.report['choice']}" in result.report["choice"]
+
+
+def test_the_noise_of_colour_differences_follows_the_brightness(rng):
+    bright = 200 * fluorescence_image((96, 96), np.random.default_rng(4)) + 2
+    clean = bright[..., np.newaxis] * [1.0, 0.8, 0.9]
+    result = denoise(rng.poisson(clean), rgb=True, n_iter=4, n_passes=4)
+    # Red less blue has little structure, and most of its noise where it is bright.
+    noise = result.report["noise_estimate"]
+    assert noise["gain"] == pytest.approx(1 / np.sqrt(3), rel=0.3)
+    error = np.square((result.image - clean) @ [1, 0, -1])
+    before = clean @ [1, 0, 1]
+    assert error[bright > 50].mean() < 0.15 * before[bright > 50].mean()
 
 
 def test_auto_fills_brightness_and_colour_differences(colour_image):

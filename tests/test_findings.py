@@ -42,6 +42,14 @@ def test_an_image_that_came_back_unchanged_is_not_judged():
     assert "No plane was filled" in in_words({"verdict": None, "planes_done": 0})[0]
 
 
+def test_a_run_that_was_stopped_before_its_first_result_is_not_called_unchanged():
+    # Empty planes count as done from the start.
+    report = {"verdict": None, "planes_done": 1, "n_planes": 3, "complete": False}
+    said = in_words(report)
+    assert "No plane was filled" in said[0]
+    assert said[1].startswith("1 of 3 planes are finished")
+
+
 def test_the_figures_of_a_run(noisy):
     report = denoise(noisy, n_iter=0, n_passes=2).report
     report["noise_estimate"] |= {"rms": 7.516, "signal_range": 115.6, "gain": 2.25}

@@ -59,6 +59,18 @@ def test_photon_noise_gives_its_gain(gain, clean, rng):
     )
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_speckle_grows_in_proportion(share, clean, rng):
+    noisy = clean * (1 + share * white(rng, clean))
+    estimate = estimate_noise(noisy)
+    assert estimate.speckle > 0
+    bright = np.array([300.0, 800.0])
+    np.testing.assert_allclose(
+        np.sqrt(estimate.variance(bright)), share * bright, rtol=0.15
+    )
+    assert estimate_noise(clean + 30 * white(rng, clean)).speckle == 0
+
+
 def test_stripes_are_told_from_independent_noise(clean, rng):
     rows = 30 * rng.standard_normal((len(clean), 1))
     striped = estimate_noise(clean + rows + 30 * white(rng, clean))
@@ -73,10 +85,11 @@ def test_a_clean_image_has_little_noise(clean):
 
 
 def test_quantisation_and_saturation_are_seen(clean, rng):
-    camera = np.rint(clean / 16) * 16
-    estimate = estimate_noise(np.minimum(camera + 16 * rng.integers(-2, 3), 800))
+    camera = np.rint((clean + 30 * white(rng, clean)) / 16) * 16
+    highest = 16 * np.rint(np.quantile(camera, 0.85) / 16)
+    estimate = estimate_noise(np.minimum(camera, highest))
     assert estimate.step == 16
-    assert estimate.saturated == pytest.approx((camera >= 800).mean(), abs=0.05)
+    assert estimate.saturated == pytest.approx((camera >= highest).mean(), abs=0.005)
     assert estimate_noise(clean + white(rng, clean)).saturated == 0
 
 
@@ -95,8 +108,47 @@ def test_a_stack_is_one_image(clean, rng):
 
 @pytest.mark.parametrize("shape", [(16, 16), (16, 400), (3, 17, 19)])
 def test_small_images_have_an_estimate(shape, rng):
-    estimate = estimate_noise(100 + 5 * rng.standard_normal(shape))
-    assert estimate.rms == pytest.approx(5, rel=0.5)
+    images = (100 + 5 * rng.standard_normal(shape) for _ in range(20))
+    found = [estimate_noise(image).rms for image in images]
+    assert np.mean(found) == pytest.approx(5, rel=0.1)
+    assert min(found) > 3
+    assert max(found) < 7
+
+
+@pytest.mark.parametrize("gain", [1, 8])
+@pytest.mark.parametrize("background", [0.2, 1.0])
+def test_of_few_photons_the_empty_pixels_count(gain, background, rng):
+    y, x = np.mgrid[:128, :128]
+    photons = background + 15 * np.exp(-((y - 60) ** 2 + (x - 70) ** 2) / 200)
+    estimate = estimate_noise(gain * rng.poisson(photons))
+    assert estimate.gain == pytest.approx(gain, rel=0.35)
+    assert estimate.rms == pytest.approx(gain * np.sqrt(photons.mean()), rel=0.15)
+
+
+def test_where_the_camera_cuts_off_the_dark_noise_is_that_of_the_rest(rng):
+    y, x = np.mgrid[:128, :128]
+    light = 300 * np.exp(-((y - 60) ** 2 + (x - 70) ** 2) / 2000)
+    noisy = np.maximum(light + 8 * rng.standard_normal(light.shape), 0)
+    # In the dark half of the noise is gone, which is not to make it look weak.
+    assert estimate_noise(noisy).rms == pytest.approx(8, rel=0.12)
+
+
+def test_noise_may_depend_on_another_image(rng):
+    brightness = np.full((128, 128), 20.0)
+    brightness[:, 64:] = 400
+    # Of the difference of two colours, the values tell nothing of the noise.
+    difference = rng.poisson(brightness) - rng.poisson(brightness)
+    estimate = estimate_noise(difference, intensity=2 * brightness)
+    dark, bright = estimate.variance(np.array([40.0, 800.0]))
+    assert dark == pytest.approx(40, rel=0.25)
+    assert bright == pytest.approx(800, rel=0.25)
+
+
+def test_planes_that_are_empty_but_for_a_spot_do_not_count_in_the_range(rng):
+    stack = rng.poisson(20, (5, 64, 64))
+    stack[:3] = 0
+    stack[:3, 30, 30] = 1
+    assert estimate_noise(stack).relative > 0.05
 
 
 @pytest.mark.parametrize("image", [np.zeros((64, 64)), np.eye(64, dtype=np.uint8)])

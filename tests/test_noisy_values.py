@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -29,7 +27,7 @@ def test_a_blind_prediction_is_corrected_where_it_is_unsure(clean, rng):
         noisy[np.newaxis],
         (clean + wrong)[np.newaxis],
         error[np.newaxis],
-        estimate_noise(noisy),
+        estimate_noise(noisy).variance(clean + wrong)[np.newaxis],
     )[0]
     inside = np.s_[110:190, 110:190]
     left = np.square(combined - clean)[inside].mean()
@@ -41,10 +39,10 @@ def test_a_blind_prediction_is_corrected_where_it_is_unsure(clean, rng):
 
 def test_what_is_beyond_all_noise_is_brought_closer_to_the_prediction(clean, rng):
     noisy = clean + 30 * rng.standard_normal(clean.shape)
-    noise = estimate_noise(noisy)
+    variance = estimate_noise(noisy).variance(clean)[np.newaxis]
     noisy[50, 60] += 5000  # a hot pixel
     planes = [plane[np.newaxis] for plane in (noisy, clean, np.zeros_like(clean))]
-    limited = without_outliers(*planes, noise)[0]
+    limited = without_outliers(*planes, variance, gain=0.0)[0]
     assert limited[50, 60] - clean[50, 60] < 200
     # Noise of the usual size stays as it is.
     assert np.mean(limited == noisy) > 0.998
@@ -53,27 +51,26 @@ def test_what_is_beyond_all_noise_is_brought_closer_to_the_prediction(clean, rng
 def test_the_rare_photons_of_a_dim_image_are_no_outliers(rng):
     clean = np.full((1, 256, 256), 0.2)
     noisy = rng.poisson(clean).astype(float)
-    noise = replace(estimate_noise(noisy), offset=0.0, read_noise=0.0, gain=1.0)
-    limited = without_outliers(noisy, clean, np.zeros_like(clean), noise)
+    limited = without_outliers(noisy, clean, np.zeros_like(clean), clean, gain=1.0)
     assert limited.sum() == pytest.approx(noisy.sum(), rel=0.005)
 
 
 def test_structure_that_no_prediction_saw_is_told_from_noise(clean, rng):
     noisy = clean + 30 * rng.standard_normal(clean.shape)
-    noise = estimate_noise(noisy)
+    variance = estimate_noise(noisy).variance(clean)
     predicted = clean.copy()
     predicted[100:200, 100:200] = clean[100:200, 100:200].mean()  # texture is lost
     lost = np.square(predicted - clean)[120:180, 120:180].mean()
-    found = unexplained_variance(noisy[None], predicted[None], noise)[0]
+    found = unexplained_variance(noisy[None], predicted[None], variance[None])[0]
     assert found[120:180, 120:180].mean() == pytest.approx(lost, rel=0.3)
     assert np.median(found[220:]) == 0
 
 
 def test_a_hot_pixel_is_no_unexplained_structure(rng):
     noisy = rng.normal(100, 5, (1, 64, 64))
-    noise = estimate_noise(noisy)
+    predicted, variance = np.full_like(noisy, 100), np.full_like(noisy, 25)
     noisy[0, 30, 30] += 5000
-    assert unexplained_variance(noisy, np.full_like(noisy, 100), noise).max() < 25
+    assert unexplained_variance(noisy, predicted, variance).max() < 25
 
 
 @pytest.mark.parametrize(("lines", "axis"), [("rows", 2), ("columns", 1)])

@@ -291,9 +291,9 @@ def test_noise_is_plotted_over_intensity_with_the_estimate(viewer, noisy, qtbot)
     line, expected = plot.points(1)
     assert line[0] == intensity[0]
     noise = result.report["noise_estimate"]
-    assert expected[-1] == pytest.approx(
-        noise["read_noise"] ** 2 + noise["gain"] * max(line[-1] - noise["offset"], 0)
-    )
+    above = max(line[-1] - noise["offset"], 0)
+    grown = noise["gain"] * above + (noise["speckle"] * above) ** 2
+    assert expected[-1] == pytest.approx(noise["read_noise"] ** 2 + grown)
 
 
 def test_colours_are_averaged(viewer, rng, qtbot):

@@ -3,7 +3,6 @@ import pytest
 from scipy.stats import spearmanr
 
 from napari_mpi import denoise
-from napari_mpi.analysis.noise import estimate_noise
 from napari_mpi.analysis.noisy_values import combine_with_input, error_variance
 from napari_mpi.analysis.uncertainty import standard_error
 
@@ -11,7 +10,7 @@ from napari_mpi.analysis.uncertainty import standard_error
 def test_predictions_that_scatter_more_err_more():
     spread = np.ones((1, 32, 64))
     spread[..., 32:] = 9
-    errors = standard_error(error_variance(spread), np.zeros_like(spread))
+    errors = standard_error(error_variance(spread))
     assert errors.shape == spread.shape
     # In the image's units, not squared.
     assert errors[0, 16, 60] == pytest.approx(3 * errors[0, 16, 4], rel=0.01)
@@ -19,14 +18,14 @@ def test_predictions_that_scatter_more_err_more():
 
 def test_a_mean_with_the_own_value_errs_less_than_both(rng):
     noisy = 100 + 5 * rng.standard_normal((1, 64, 64))
-    noise = estimate_noise(noisy)
     blind = np.full_like(noisy, 100)
-    error = np.full_like(noisy, noise.rms**2)  # as uncertain as the noise
-    alone = standard_error(error, blind)
-    both = standard_error(error, blind, noise)
+    variance = np.full_like(noisy, 25)
+    error = variance.copy()  # as uncertain as the noise
+    alone = standard_error(error)
+    both = standard_error(error, variance)
     assert both.max() < alone.min()
     # Two equally good values together err by the root of 2 less.
-    truth = combine_with_input(noisy, blind + 5, error, noise)
+    truth = combine_with_input(noisy, blind + 5, error, variance)
     assert abs(truth.mean() - 102.5) < 0.5
     np.testing.assert_allclose(both, alone / np.sqrt(2), rtol=0.01)
 

@@ -18,7 +18,8 @@ def clean(request):
 @pytest.fixture(params=["gaussian", "photons", "blurred"])
 def noisy(request, clean, rng):
     if request.param == "photons":
-        return 100 + 10 * rng.poisson((clean - 100) / 10) + 5 * rng.normal(size=(192,))
+        photons = rng.poisson((clean - 100) / 10)
+        return 100 + 10 * photons + 5 * rng.normal(size=clean.shape)
     noise = rng.standard_normal(clean.shape)
     if request.param == "blurred":
         noise = ndimage.gaussian_filter(noise, (0, 0.7, 0.7))
@@ -50,6 +51,16 @@ def test_half_removed_noise_is_called_remaining(noisy, clean, share):
     assert any("Noise remains" in warning for warning in result.warnings)
     assert not any("Structure was removed" in text for text in result.warnings)
     assert result.noise_left == pytest.approx(share, abs=0.12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_an_image_without_noise_has_no_shares_of_noise(dtype):
+    flat = np.zeros((1, 64, 64), dtype)
+    flat[:, :, 32:] = 200
+    result = verdict(flat, (flat + 0.01).astype(dtype))
+    assert (result.noise_left, result.drift, result.rounding) == (0, 0, 0)
+    assert result.correlation == 0
+    assert result.warnings == ()
 
 
 def test_a_drift_of_the_mean_is_told(noisy, clean):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,12 +15,14 @@ from scipy.stats import norm
 
 __all__ = [
     "Blocks",
+    "NoiseLevel",
     "autocorrelation",
     "common_to_lines",
-    "fit_line",
+    "fit_noise_level",
     "low_cosines",
     "polynomials",
     "share_left",
+    "step_of",
 ]
 
 Array = NDArray[np.float64]
@@ -32,7 +35,39 @@ _MAX_BLOCKS = 20_000
 # as the median one.
 _N_PARTS = 4
 _MOST_TYPICAL = 4.5
+# Share of pixels at the ends of the range that a block may have.
+_MOST_AT_END = 0.1
+# Noise of so few steps of the values, as a standard deviation, is that of counts.
+_MOST_COUNTED = 2.0
+# Enough values to know how far apart they are.
+_MAX_VALUES = 2_000_000
 _TINY = float(np.finfo(float).tiny)
+# A parabola is taken where a line misses the points by more than this in the mean, as a
+# share of each, or so many times what chance does, and the parabola by much less.
+_MOST_MISSED, _MOST_BY_CHANCE, _MUCH_CLOSER = 0.05, 1.5, 0.6
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """Variance of the noise in dependence on the intensity: a noise level function.
+
+    Attributes
+    ----------
+    offset : float
+        Intensity from which on the variance grows.
+    floor, slope, bend : float
+        Its variance there, and the factors of the intensity above and of its square.
+    """
+
+    offset: float
+    floor: float
+    slope: float
+    bend: float = 0.0
+
+    def variance(self, intensity: NDArray[Any]) -> Array:
+        """Return the variance where the clean image has an intensity."""
+        above = np.maximum(np.asarray(intensity, np.float64) - self.offset, 0)
+        return self.floor + (self.slope + self.bend * above) * above
 
 
 @dataclass(frozen=True)
@@ -51,51 +86,63 @@ class Blocks:
         removed: Array,
         residual: Array | None = None,
         *,
+        intensity: Array | None = None,
         stride: int | None = None,
     ) -> Blocks:
-        """Cut planes (N, Y, X), or what is left of them, into blocks."""
+        """Cut planes (N, Y, X), or what is left of them, into blocks.
+
+        Their means are those of `intensity`, if that is given.
+        """
         size = int(np.sqrt(len(removed)))
         stride = stride or size // 2
         n_all = planes.size // stride**2
         stride = int(stride * max(1.0, np.sqrt(n_all / _MAX_BLOCKS)))
-        noisy, blocks = (
+        noisy, blocks, means = (
             sliding_window_view(array, (size, size), axis=(1, 2))[
                 :, ::stride, ::stride
             ].reshape(-1, size * size)
-            for array in (planes, planes if residual is None else residual)
+            for array in (
+                planes,
+                planes if residual is None else residual,
+                planes if intensity is None else intensity,
+            )
         )
         residual = blocks - (blocks @ removed) @ removed.T
         freedom = size * size - removed.shape[1]
         variance = (residual**2).sum(axis=1) / freedom
-        # Blocks at the ends of the range are cut off there and look too quiet.
-        at_end = (noisy == planes.min()) | (noisy == planes.max())
-        usable = (at_end.mean(axis=1) < 0.1) & (variance > 0)
+        # Blocks at the ends of the range are cut off there and look too quiet. Where
+        # photons are counted one by one, though, many pixels have none.
+        at_low, at_high = (
+            (noisy == end).mean(axis=1) for end in (planes.min(), planes.max())
+        )
+        if (at_low >= _MOST_AT_END).any():
+            at_low[variance < (_MOST_COUNTED * step_of(planes)) ** 2] = 0
+        usable = (at_low + at_high < _MOST_AT_END) & (variance > 0)
         if usable.sum() < 4:
             usable = np.ones(len(blocks), bool)
         return cls(
             residual[usable].reshape(-1, size, size),
-            noisy[usable].mean(axis=1),
+            means[usable].mean(axis=1),
             variance[usable],
             removed,
         )
 
-    def relative(self, line: tuple[float, float, float]) -> Array:
-        """Return the variance of each block over what a line says of its intensity."""
-        return self._relative(self.variance, line)
+    def relative(self, level: NoiseLevel) -> Array:
+        """Return the variance of each block over that of noise of its intensity."""
+        return self._relative(self.variance, level)
 
-    def flattest(self, line: tuple[float, float, float]) -> Array:
+    def flattest(self, level: NoiseLevel) -> Array:
         """Return the blocks with the least variance for their intensity."""
         # What rows and columns share is left out: choosing by it would hide stripes.
         rest = self.residual - self.residual.mean(axis=1, keepdims=True)
         rest = rest - rest.mean(axis=2, keepdims=True)
         variance = (rest**2).mean(axis=(1, 2))
-        excess = self._relative(variance, line)
+        excess = self._relative(variance, level)
         n_flat = max(min(4, len(excess)), len(excess) // 10)
         return self.residual[np.argsort(excess)[:n_flat]]
 
-    def _relative(self, variance: Array, line: tuple[float, float, float]) -> Array:
-        offset, gain, floor = line
-        expected = floor + gain * np.maximum(self.mean - offset, 0)
+    def _relative(self, variance: Array, level: NoiseLevel) -> Array:
+        expected = level.variance(self.mean)
         # A shift keeps an expected variance of 0 from dividing by nothing.
         relative: Array = variance / (expected + 1e-9 * variance.max() + _TINY)
         return relative
@@ -125,19 +172,32 @@ def low_cosines(size: int) -> Array:
     return basis
 
 
-def fit_line(blocks: Blocks, left: float) -> tuple[float, float, float]:
-    """Return offset, slope and floor of the variance over the intensity."""
+def fit_noise_level(
+    blocks: Blocks, *, left: float = 1.0, may_bend: bool = False
+) -> NoiseLevel:
+    """Fit the variance of the flattest blocks of each intensity.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        Of the image.
+    left : float
+        Share of the noise's variance that is left in the blocks' residual.
+    may_bend : bool
+        Whether there may be speckle, which grows with the intensity itself and not
+        with its root as photon noise does. So does structure.
+    """
     n_bins = int(np.clip(len(blocks.mean) // _LEAST_BLOCKS, 1, _N_BINS))
     if n_bins < _FEWEST_BINS:
         n_bins = 1
     freedom = blocks.residual[0].size - blocks.removed.shape[1]
-    # The mean of the lowest share of a normal distribution.
-    lowest = norm.pdf(norm.ppf(_FLAT_SHARE)) / _FLAT_SHARE
-    bias = 1 - np.sqrt(2 / freedom) * lowest
     means, variances = [], []
     for members in np.array_split(np.argsort(blocks.mean), n_bins):
         n_flat = int(np.ceil(_FLAT_SHARE * len(members)))
         flat = members[np.argsort(blocks.variance[members])[:n_flat]]
+        # The lowest of so many values of a normal distribution (Blom 1958).
+        place = (np.arange(1, n_flat + 1) - 0.375) / (len(members) + 0.25)
+        bias = 1 + np.sqrt(2 / freedom) * norm.ppf(place).mean()
         means.append(blocks.mean[flat].mean())
         variances.append(blocks.variance[flat].mean() / (bias * left))
     offset = float(np.percentile(blocks.mean, 1))
@@ -145,16 +205,28 @@ def fit_line(blocks: Blocks, left: float) -> tuple[float, float, float]:
     above = np.maximum(np.asarray(means) - offset, 0)
     if n_bins == 1:
         above = np.zeros(1)  # one point says nothing of a slope
-    terms = np.stack([above, np.ones(n_bins)], 1)
+    line, missed = _fitted([np.ones(n_bins), above], variance)
+    by_chance = np.sqrt(2 / freedom / n_flat)
+    if may_bend and missed > max(_MOST_MISSED, _MOST_BY_CHANCE * by_chance):
+        bent, missed_by_bent = _fitted([np.ones(n_bins), above, above**2], variance)
+        if missed_by_bent < _MUCH_CLOSER * missed:
+            line = bent
+    return NoiseLevel(offset, *line)
+
+
+def _fitted(columns: list[Array], variance: Array) -> tuple[list[float], float]:
+    """Return positive factors of the columns, and how far their sum misses."""
+    terms = np.stack(columns, axis=1)
     smallest = max(float(variance.max()) * 1e-9, _TINY)
     weight = 1 / np.maximum(variance, smallest)
     for _ in range(20):
-        (slope, floor), _ = nnls(terms * weight[:, None], variance * weight)
-        fitted = terms @ np.array([slope, floor])
+        factors, _ = nnls(terms * weight[:, None], variance * weight)
+        fitted = terms @ factors
         # Points above the line hold structure besides noise: they pull less.
         trust = np.minimum(fitted / np.maximum(variance, smallest), 1.0) ** 2
         weight = np.maximum(trust, 0.01) / np.maximum(fitted, smallest)
-    return offset, float(slope), float(floor)
+    ratios = np.maximum(variance, smallest) / np.maximum(fitted, smallest)
+    return factors.tolist(), float(np.abs(np.log(ratios)).mean())
 
 
 def autocorrelation(residual: Array, lags: range) -> Array:
@@ -192,6 +264,13 @@ def common_to_lines(planes: Array) -> float:
         # A row's own value, and half of the two beside it: 1.5 times the variance.
         found.append(np.quantile(pairs, 0.25) / 1.5)
     return max(float(np.mean(found)), 0.0)
+
+
+def step_of(planes: Array) -> float:
+    """Return the smallest distance of two values that occur, 0 if all are equal."""
+    # An odd stride does not fall into step with rows of an even length.
+    values = np.unique(planes.reshape(-1)[:: planes.size // _MAX_VALUES | 1])
+    return float(np.diff(values).min()) if len(values) > 1 else 0.0
 
 
 def share_left(blocks: Blocks, along_y: Array, along_x: Array) -> float:

@@ -15,12 +15,14 @@ from scipy import ndimage
 
 from napari_mpi.analysis.blocks import (
     Blocks,
+    NoiseLevel,
     autocorrelation,
     common_to_lines,
-    fit_line,
+    fit_noise_level,
     low_cosines,
     polynomials,
     share_left,
+    step_of,
 )
 from napari_mpi.arrays.intensity import without_hot_pixels
 
@@ -40,9 +42,11 @@ _FINE = polynomials(8, 2)
 _COARSE = polynomials(16, 1)
 _QUICK, _QUICK_STRIDE = low_cosines(16), 4
 # Enough of a large stack to know its noise within a second.
-_MAX_PLANES, _MAX_PIXELS, _MAX_VALUES = 5, 4_000_000, 2_000_000
+_MAX_PLANES, _MAX_PIXELS = 5, 4_000_000
 _LAGS = range(4)
 _SMOOTHING = 9  # pixels
+# Less than this share of the signal range is what rounding leaves of no noise.
+_NEGLIGIBLE = 1e-6
 # Below this correlation of neighbours, noise counts as independent.
 _SHARED = 0.2
 # A network that sees few pixels predicts about a fifth of what neighbours share.
@@ -83,17 +87,20 @@ class NoiseEstimate:
     Attributes
     ----------
     offset : float
-        Intensity of the darkest regions.
+        Intensity of the darkest regions, or of what the noise depends on there.
     read_noise : float
         Standard deviation of the noise at `offset`.
     gain : float
         Growth of the noise variance per unit of intensity above `offset`: for photon
         noise, the counts that one photo-electron gives.
+    speckle : float
+        Standard deviation of noise in proportion to the intensity above `offset`, as a
+        share of that: of coherent light, of flicker, of pixels that differ.
     rms : float
         Standard deviation of the noise over the whole image.
     signal_range : float
-        Distance of the 0.1 and 99.9 percentiles, hot pixels aside; of several planes,
-        the median.
+        Distance of the 0.1 and 99.9 percentiles, hot pixels aside; of several planes
+        that are not empty, the median.
     correlation : tuple of float
         Correlation of neighbouring pixels along Y and along X in the flattest places.
     shared : bool
@@ -110,6 +117,7 @@ class NoiseEstimate:
     offset: float
     read_noise: float
     gain: float
+    speckle: float
     rms: float
     signal_range: float
     correlation: tuple[float, float]
@@ -124,18 +132,27 @@ class NoiseEstimate:
         return max(self.correlation) >= _SHARED
 
     @property
+    def negligible(self) -> bool:
+        """Whether there is none."""
+        return self.relative < _NEGLIGIBLE
+
+    @property
     def relative(self) -> float:
         """Standard deviation of the noise in units of the signal range."""
         return self.rms / self.signal_range if self.signal_range > 0 else 0.0
 
     def variance(self, intensity: NDArray[Any]) -> Array:
         """Return the variance of the noise where the clean image has an intensity."""
-        above = np.maximum(np.asarray(intensity, np.float64) - self.offset, 0)
-        return self.read_noise**2 + self.gain * above
+        level = NoiseLevel(self.offset, self.read_noise**2, self.gain, self.speckle**2)
+        return level.variance(intensity)
 
 
 def estimate_noise(
-    planes: NDArray[Any], *, likeness: Likeness | None = None
+    planes: NDArray[Any],
+    *,
+    likeness: Likeness | None = None,
+    shared: bool | None = None,
+    intensity: NDArray[Any] | None = None,
 ) -> NoiseEstimate:
     """Estimate the noise of one plane, or of planes that have their noise in common.
 
@@ -146,6 +163,11 @@ def estimate_noise(
         planes, a few that are spread evenly are looked at.
     likeness : Likeness, optional
         What is known better than from the image alone.
+    shared : bool, optional
+        Whether neighbouring pixels share their noise, if nothing but that is known.
+    intensity : ndarray, optional
+        What the noise depends on, if not the planes' own values; of the same shape.
+        The offset is that of this.
 
     Returns
     -------
@@ -160,7 +182,8 @@ def estimate_noise(
     on is measured in the quick waves of a block, and where neighbours share their
     noise, which has hardly any of these, in what a low polynomial leaves. A line
     through the lower edge of these points, with both coefficients positive, is the
-    Poisson-Gaussian model of Foi et al. (IEEE TIP 2008).
+    Poisson-Gaussian model of Foi et al. (IEEE TIP 2008); where it misses them, there is
+    speckle.
 
     Examples
     --------
@@ -174,43 +197,50 @@ def estimate_noise(
     n_planes = min(len(stack), _MAX_PLANES, max(1, _MAX_PIXELS // stack[0].size))
     chosen = np.linspace(0, len(stack) - 1, n_planes).round()
     sample = stack[chosen.astype(int)].astype(np.float64)  # (N, Y, X)
-    # An odd stride does not fall into step with rows of an even length.
-    stride = sample.size // _MAX_VALUES | 1
-    some = sample.reshape(-1)[::stride]
-    ends = np.percentile(without_hot_pixels(sample), (0.1, 99.9), axis=(1, 2))
-    values, counts = np.unique(some, return_counts=True)
+    depends_on = sample
+    if intensity is not None:
+        depends_on = np.asarray(intensity, np.float64).reshape(stack.shape)
+        depends_on = depends_on[chosen.astype(int)]
+    low, high = np.percentile(without_hot_pixels(sample), (0.1, 99.9), axis=(1, 2))
+    widths = (high - low)[high > low]
+    at_highest = float((sample == sample.max()).mean())
 
-    coarse = Blocks.of(sample, _COARSE)
-    fine = Blocks.of(sample, _FINE)
-    quick = Blocks.of(sample, _QUICK, stride=_QUICK_STRIDE)
-    line, quick_line = fit_line(coarse, 1.0), fit_line(quick, 1.0)
-    flattest = coarse.flattest(line)
-    flattest_fine = fine.flattest(fit_line(fine, 1.0))
+    coarse = Blocks.of(sample, _COARSE, intensity=depends_on)
+    fine = Blocks.of(sample, _FINE, intensity=depends_on)
+    quick = Blocks.of(sample, _QUICK, intensity=depends_on, stride=_QUICK_STRIDE)
+    level, quick_level = fit_noise_level(coarse), fit_noise_level(quick)
+    flattest = coarse.flattest(level)
+    flattest_fine = fine.flattest(fit_noise_level(fine))
     if (flattest**2).mean() > _STRUCTURED * (flattest_fine**2).mean():
         flattest = flattest_fine  # no large block is flat
     along_y, along_x = _autocorrelations(flattest)
     if likeness is None:
         found = float(along_y[1]), float(along_x[1])
-        uneven = _unevenness(coarse, line, along_y, along_x)
-        share = _rms(sample, quick_line) / max(_rms(sample, line), _TINY)
-        likeness = Likeness(found, _is_noise(max(found), share, uneven))
-    offset, gain, floor = quick_line
+        uneven = _unevenness(coarse, level, along_y, along_x)
+        share = _rms(depends_on, quick_level) / max(_rms(depends_on, level), _TINY)
+        if shared is None:
+            shared = _is_noise(max(found), share, uneven)
+        likeness = Likeness(found, shared)
     if likeness.by_noise:
         # A block's polynomial takes away noise too, the more the longer it correlates.
-        offset, gain, floor = fit_line(fine, share_left(fine, along_y, along_x))
+        left = share_left(fine, along_y, along_x)
+        found_level = fit_noise_level(fine, left=left)
+    else:
+        found_level = fit_noise_level(quick, may_bend=True)
     lines = [common_to_lines(turned) for turned in (sample, sample.swapaxes(1, 2))]
-    whole = max(_rms(sample, (offset, gain, floor)) ** 2 + sum(lines), _TINY)
+    whole = _rms(depends_on, found_level) ** 2 + sum(lines)
     return NoiseEstimate(
-        offset=offset,
-        read_noise=float(np.sqrt(floor)),
-        gain=gain,
+        offset=found_level.offset,
+        read_noise=float(np.sqrt(found_level.floor)),
+        gain=found_level.slope,
+        speckle=float(np.sqrt(found_level.bend)),
         rms=float(np.sqrt(whole)),
-        signal_range=float(np.median(ends[1] - ends[0])),
+        signal_range=float(np.median(widths)) if widths.size else 0.0,
         correlation=likeness.correlation,
         shared=likeness.by_noise,
-        stripes=(lines[0] / whole, lines[1] / whole),
-        saturated=float(counts[-1] / some.size) if counts[-1] > 1 else 0.0,
-        step=float(np.diff(values).min()) if len(values) > 1 else 0.0,
+        stripes=(lines[0] / max(whole, _TINY), lines[1] / max(whole, _TINY)),
+        saturated=at_highest if at_highest > 1 / sample.size else 0.0,
+        step=step_of(sample),
     )
 
 
@@ -227,13 +257,13 @@ def likeness_left(planes: NDArray[Any], predicted: NDArray[Any]) -> Likeness:
     """
     noisy = planes.astype(np.float64)
     blocks = Blocks.of(noisy, _COARSE, noisy - predicted)
-    line = fit_line(blocks, 1.0)
-    along_y, along_x = _autocorrelations(blocks.flattest(line))
+    level = fit_noise_level(blocks)
+    along_y, along_x = _autocorrelations(blocks.flattest(level))
     y, x = (min(float(lags[1]) / _UNPREDICTED, 1.0) for lags in (along_y, along_x))
-    uneven = _unevenness(blocks, line, along_y, along_x)
+    uneven = _unevenness(blocks, level, along_y, along_x)
     blocks = Blocks.of(noisy, _QUICK, stride=_QUICK_STRIDE)
-    quick = _rms(noisy, fit_line(blocks, 1.0))
-    share = quick / max(_rms(noisy, line), _TINY)
+    quick = _rms(noisy, fit_noise_level(blocks))
+    share = quick / max(_rms(noisy, level), _TINY)
     return Likeness((y, x), _is_noise(max(y, x), share, uneven))
 
 
@@ -246,10 +276,10 @@ def _autocorrelations(blocks: Array) -> tuple[Array, Array]:
 
 
 def _unevenness(
-    blocks: Blocks, line: tuple[float, float, float], along_y: Array, along_x: Array
+    blocks: Blocks, level: NoiseLevel, along_y: Array, along_x: Array
 ) -> float:
     """Return how much more the flatter blocks differ than noise lets them."""
-    low, high = np.quantile(blocks.relative(line), (0.05, 0.2))
+    low, high = np.quantile(blocks.relative(level), (0.05, 0.2))
     # Of n values that correlate, the mean square scatters as that of fewer (Bartlett).
     repeated = np.prod([2 * (lags**2).sum() - 1 for lags in (along_y, along_x)])
     scatter = np.sqrt(2 * max(repeated, 1.0) / blocks.residual[0].size)
@@ -264,9 +294,8 @@ def _is_noise(correlation: float, quick_share: float, uneven: float) -> bool:
     return correlation >= _SHARED and margin >= 0 and evenly
 
 
-def _rms(planes: Array, line: tuple[float, float, float]) -> float:
+def _rms(planes: Array, level: NoiseLevel) -> float:
     """Return the standard deviation of noise over whole planes."""
-    offset, gain, floor = line
     # Smoothed, as noise would make dark places brighter in the mean.
     smooth = ndimage.uniform_filter(planes, (0, _SMOOTHING, _SMOOTHING))
-    return float(np.sqrt(floor + gain * np.maximum(smooth - offset, 0).mean()))
+    return float(np.sqrt(level.variance(smooth).mean()))

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import NoiseEstimate
 from napari_mpi.arrays.intensity import without_hot_pixels
 
 __all__ = [
@@ -38,7 +37,7 @@ def combine_with_input(
     noisy: NDArray[Any],
     estimate: NDArray[Any],
     error: NDArray[Any],
-    noise: NoiseEstimate,
+    variance: NDArray[Any],
 ) -> Array:
     """Let each pixel's own noisy value correct a prediction that was blind to it.
 
@@ -49,15 +48,15 @@ def combine_with_input(
         units.
     error : ndarray
         Variance of the prediction's error, of the same shape, in units squared.
-    noise : NoiseEstimate
-        The noise.
+    variance : ndarray
+        Variance of the noise, of the same shape.
 
     Returns
     -------
     ndarray
         The mean of both, each weighted by the inverse of its error variance, float64.
     """
-    weight = error / np.maximum(error + noise.variance(estimate), _TINY)
+    weight = error / np.maximum(error + variance, _TINY)
     combined: Array = estimate + weight * (noisy - np.asarray(estimate, np.float64))
     return combined
 
@@ -66,7 +65,8 @@ def without_outliers(
     noisy: NDArray[Any],
     estimate: NDArray[Any],
     error: NDArray[Any],
-    noise: NoiseEstimate,
+    variance: NDArray[Any],
+    gain: float,
 ) -> Array:
     """Bring values that neither noise nor structure explains closer to the estimate.
 
@@ -74,8 +74,11 @@ def without_outliers(
 
     Parameters
     ----------
-    noisy, estimate, error, noise
+    noisy, estimate, error, variance
         As for `combine_with_input`.
+    gain : float
+        What one photo-electron gives, in the input's units; 0 for noise that scatters
+        as far downwards as upwards.
 
     Returns
     -------
@@ -85,8 +88,8 @@ def without_outliers(
         farther upwards: the limit there is the Cornish-Fisher quantile, whose skewness
         is that of the gain.
     """
-    limit = _OUTLYING * np.sqrt(np.maximum(error + noise.variance(estimate), 0))
-    skewed = (_OUTLYING**2 - 1) / 6 * noise.gain
+    limit = _OUTLYING * np.sqrt(np.maximum(error + variance, 0))
+    skewed = (_OUTLYING**2 - 1) / 6 * gain
     limited: Array = np.clip(noisy, estimate - limit, estimate + limit + skewed)
     return limited
 
@@ -129,13 +132,13 @@ def error_variance(spread: NDArray[Any]) -> Array:
 
 
 def unexplained_variance(
-    noisy: NDArray[Any], estimate: NDArray[Any], noise: NoiseEstimate
+    noisy: NDArray[Any], estimate: NDArray[Any], variance: NDArray[Any]
 ) -> Array:
     """Return what lies between an image and its prediction beyond noise.
 
     Parameters
     ----------
-    noisy, estimate, noise
+    noisy, estimate, variance
         As for `combine_with_input`.
 
     Returns
@@ -145,7 +148,7 @@ def unexplained_variance(
         scatter does not show; 0 where noise explains the difference.
     """
     difference = without_hot_pixels(noisy) - estimate
-    expected = _smoothed(noise.variance(estimate), _NEIGHBOURHOOD)
+    expected = _smoothed(variance, _NEIGHBOURHOOD)
     found = _smoothed(difference**2, _NEIGHBOURHOOD)
     unexplained: Array = np.maximum(found - (1 + _BY_CHANCE) * expected, 0)
     return unexplained

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi.analysis.noise import NoiseEstimate
-
 __all__ = ["standard_error"]
 
 
 def standard_error(
-    error: NDArray[Any], estimate: NDArray[Any], noise: NoiseEstimate | None = None
+    error: NDArray[Any], variance: NDArray[Any] | None = None
 ) -> NDArray[np.float64]:
     """Estimate the standard error of each denoised pixel.
 
@@ -21,11 +19,9 @@ def standard_error(
     ----------
     error : ndarray
         Variance of the predictions' error, shape (C, Y, X), in units squared.
-    estimate : ndarray
-        The mean of the predictions, of the same shape.
-    noise : NoiseEstimate, optional
-        Of the image, where `combine_with_input` combines the prediction with the
-        pixel's own noisy value.
+    variance : ndarray, optional
+        Variance of the noise, of the same shape, where `combine_with_input` combines
+        the prediction with the pixel's own noisy value.
 
     Returns
     -------
@@ -39,8 +35,7 @@ def standard_error(
     neighbours share, where it was predicted, is not in it, and neither is what the
     Wiener filter gains.
     """
-    if noise is not None:
-        variance = noise.variance(estimate)
+    if variance is not None:
         # The variance of a mean that is weighted by inverse variances.
         error = error * variance / np.maximum(error + variance, np.finfo(float).tiny)
     root: NDArray[np.float64] = np.sqrt(error)

@@ -68,7 +68,13 @@ class Verdict:
     warnings: tuple[str, ...]
 
 
-def judge(noisy: NDArray[Any], denoised: NDArray[Any], noise: NoiseEstimate) -> Verdict:
+def judge(
+    noisy: NDArray[Any],
+    denoised: NDArray[Any],
+    noise: NoiseEstimate,
+    *,
+    intensity: NDArray[Any] | None = None,
+) -> Verdict:
     """Test a noise map for what should not be there.
 
     Parameters
@@ -77,6 +83,8 @@ def judge(noisy: NDArray[Any], denoised: NDArray[Any], noise: NoiseEstimate) -> 
         Planes of shape (N, Y, X) before and after, in the same units.
     noise : NoiseEstimate
         The noise as it was estimated before.
+    intensity : ndarray, optional
+        What the noise depends on, if not the planes' own values; of the same shape.
 
     Notes
     -----
@@ -88,18 +96,22 @@ def judge(noisy: NDArray[Any], denoised: NDArray[Any], noise: NoiseEstimate) -> 
     limits = _limits(denoised.dtype)
     before, after = noisy.astype(np.float64), denoised.astype(np.float64)
     difference = before - after
-    drift = float(difference.mean()) / noise.rms if noise.rms > 0 else 0.0
-    # What is left of noise that neighbours share is shared, too.
-    likeness = Likeness(noise.correlation, noise.shared)
-    rms_after = estimate_noise(after, likeness=likeness).rms
-    left = rms_after / noise.rms if noise.rms > 0 else 0.0
+    drift = left = 0.0
+    if not noise.negligible:
+        drift = float(difference.mean()) / noise.rms
+        # What is left of noise that neighbours share is shared, too.
+        likeness = Likeness(noise.correlation, noise.shared)
+        remaining = estimate_noise(after, likeness=likeness, intensity=intensity)
+        left = remaining.rms / noise.rms
     at_end = np.isin(after, limits) & ~np.isin(before, limits)
     found = {
         "std": float(difference.std()),
         "expected_std": noise.rms,
         "noise_left": left,
         "structure_removed": _structure_removed(after, difference),
-        "correlation": _excess_correlation(after, difference, noise),
+        "correlation": _excess_correlation(
+            after if intensity is None else intensity, difference, noise
+        ),
         "drift": drift,
         "clipped": float(at_end.mean()),
         "rounding": _rounding_error(denoised.dtype, noise),
@@ -145,7 +157,7 @@ def _in_words(found: dict[str, float]) -> list[str]:
 
 def _rounding_error(dtype: np.dtype[Any], noise: NoiseEstimate) -> float:
     # A number between two whole ones is off by the root of a twelfth in the mean.
-    if dtype.kind not in "ui" or noise.rms == 0:
+    if dtype.kind not in "ui" or noise.negligible:
         return 0.0
     return float(12**-0.5 / noise.rms)
 
@@ -166,11 +178,13 @@ def _band(planes: Array) -> Array:
     return band
 
 
-def _excess_correlation(after: Array, difference: Array, noise: NoiseEstimate) -> float:
+def _excess_correlation(
+    intensity: NDArray[Any], difference: Array, noise: NoiseEstimate
+) -> float:
     # Bright noise would drown the rest: each pixel counts in units of its own noise.
-    if noise.rms == 0:
+    if noise.negligible:
         return 0.0
-    scale = np.sqrt(np.maximum(noise.variance(after), (1e-3 * noise.rms) ** 2))
+    scale = np.sqrt(np.maximum(noise.variance(intensity), (1e-3 * noise.rms) ** 2))
     scaled = difference / scale
     scaled = scaled - scaled.mean()
     power = float((scaled**2).mean())

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from napari_mpi.arrays.parts import part_of
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.pipeline.denoising import Denoised, Denoising
-from napari_mpi.pipeline.joint_denoising import JointDenoising, joint_report
+from napari_mpi.pipeline.joint_denoising import (
+    JointDenoising,
+    joint_report,
+    reports_by_name,
+)
 from napari_mpi.pipeline.plane_store import allocate_results
 
 __all__ = ["ChannelDenoising"]
@@ -75,41 +79,13 @@ class ChannelDenoising(JointDenoising):
         """Return what is reached; channels that were not begun are still noisy."""
         parts = [run.result() for run in self._runs]
         reports = [part.report for part in parts]
+        names = [f"Channel {number}" for number in range(len(parts))]
         report = {
             **joint_report(parts),
             "channel_axis": self._axis,
             "planes_done": sum(report["planes_done"] for report in reports),
             "n_planes": sum(report["n_planes"] for report in reports),
-            "choice": _choice(reports),
-            "verdict": _verdict(reports),
-            "channels": reports,
+            **reports_by_name(parts, names),
         }
         found = self._results
         return Denoised(found.image, found.noise_map, report, found.uncertainty)
-
-
-def _choice(reports: list[dict[str, Any]]) -> str | None:
-    """Say once what was chosen for all channels, and for each where they differ."""
-    choices = [report["choice"] for report in reports]
-    if len(set(choices)) == 1:
-        first: str | None = choices[0]
-        return first
-    return " ".join(
-        f"Channel {number}: {choice or 'nothing was measured.'}"
-        for number, choice in enumerate(choices)
-    )
-
-
-def _verdict(reports: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the verdict with most to warn about, and the warnings of all."""
-    verdicts = [report["verdict"] for report in reports]
-    given = [verdict for verdict in verdicts if verdict is not None]
-    if not given:
-        return None
-    warnings = tuple(
-        f"Channel {number}: {warning}"
-        for number, verdict in enumerate(verdicts)
-        for warning in (verdict or {"warnings": ()})["warnings"]
-    )
-    worst = max(given, key=lambda verdict: len(verdict["warnings"]))
-    return {**worst, "warnings": warnings}

@@ -1,4 +1,4 @@
-"""A run on RGB with gray weights: brightness first, then two colour differences."""
+"""A run on RGB with gray weights, which fill one component after the other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi.arrays.colour import from_opponent, opponent_errors_to_rgb, to_opponent
+from napari_mpi.arrays.colour import (
+    BRIGHTNESS_FIRST,
+    ONE_BY_ONE,
+    ColourAxes,
+    have_structure_in_common,
+)
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
 from napari_mpi.pipeline.denoising import Denoised, Denoising
-from napari_mpi.pipeline.joint_denoising import JointDenoising, joint_report
+from napari_mpi.pipeline.joint_denoising import (
+    JointDenoising,
+    joint_report,
+    reports_by_name,
+)
+from napari_mpi.pipeline.plan import N_NOISE_PLANES
+from napari_mpi.pipeline.plane_store import spread_evenly
 
 __all__ = ["ColourDenoising"]
 
@@ -24,17 +35,21 @@ class _Component:
 
     dtype = np.dtype(np.float64)
 
-    def __init__(self, image: Any, number: int) -> None:
-        self._image, self._number = image, number
+    def __init__(self, image: Any, axes: ColourAxes, number: int) -> None:
+        self._image, self._axes, self._number = image, axes, number
         self.shape = tuple(image.shape[:-1])
 
     def __getitem__(self, index: Any) -> NDArray[np.float64]:
-        components = to_opponent(np.asarray(self._image[index]))
+        components = self._axes.split(np.asarray(self._image[index]))
         return np.ascontiguousarray(components[self._number])
 
 
 class ColourDenoising(JointDenoising):
-    """A run on RGB with gray weights: brightness first, then two colour differences.
+    """A run on RGB with gray weights, which fill one component after the other.
+
+    Components are brightness and two colour differences where the colours have
+    structure in common, and else the colours themselves. The noise of a difference
+    tells nothing of its own values, but depends on the brightness.
 
     Parameters
     ----------
@@ -43,21 +58,29 @@ class ColourDenoising(JointDenoising):
     grid : PlaneGrid
         Where its planes lie.
     begin : callable
-        Starts the run of a component, given that and its grid.
+        Starts the run of a component: takes that, its grid, and what its noise depends
+        on.
     """
 
     def __init__(
-        self, image: Any, grid: PlaneGrid, begin: Callable[[Any, PlaneGrid], Denoising]
+        self, image: Any, grid: PlaneGrid, begin: Callable[..., Denoising]
     ) -> None:
         self._source, self._grid = image, grid
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
-        runs = []
+        chosen = spread_evenly(list(grid.indices()), N_NOISE_PLANES)
+        planes = np.stack([np.asarray(image[index]) for index in chosen])
+        together = have_structure_in_common(planes)
+        self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
+        runs: list[Denoising] = []
         for number in range(3):
-            component: Any = _Component(image, number)
+            component: Any = _Component(image, self._axes, number)
             if not self._on_disk:
                 component = component[...]
-            runs.append(begin(component, PlaneGrid.of(component, rgb=False)))
+            # Denoised by the time that the differences are filled.
+            brightness = runs[0].image if together and runs else None
+            part = PlaneGrid.of(component, rgb=False)
+            runs.append(begin(component, part, intensity=brightness))
         super().__init__(runs)
 
     @property
@@ -79,21 +102,27 @@ class ColourDenoising(JointDenoising):
             noisy = np.asarray(self._source[index]).astype(dtype, copy=False)
             plane = noisy
             if self.unchanged is None:
-                colours = from_opponent(np.stack([part.image[index] for part in parts]))
-                plane = np.concatenate(
-                    [to_dtype(colours, dtype), noisy[..., 3:]], axis=-1
-                )
+                components = np.stack([part.image[index] for part in parts])
+                colours = to_dtype(self._axes.join(components), dtype)
+                plane = np.concatenate([colours, noisy[..., 3:]], axis=-1)
             image[index] = plane
             noise_map[index] = noisy.astype(np.float64) - plane
             memory.let_go(image)
             memory.let_go(noise_map)
-        # Brightness is what is seen; what was found in it speaks for the image.
+        report = self._report(parts)
+        return Denoised(image, noise_map, report, self._uncertainty(parts))
+
+    def _report(self, parts: list[Denoised]) -> dict[str, Any]:
         report = {
             **joint_report(parts),
             "rgb": True,
             "planes_done": min(part.report["planes_done"] for part in parts),
         }
-        return Denoised(image, noise_map, report, self._uncertainty(parts))
+        if self._axes is BRIGHTNESS_FIRST:
+            # Brightness is what is seen; what was found in it speaks for the image.
+            return report
+        names = [name.capitalize() for name in self._axes.names]
+        return report | reports_by_name(parts, names)
 
     def _uncertainty(self, parts: list[Denoised]) -> NDArray[np.float32] | None:
         errors = [part.uncertainty for part in parts if part.uncertainty is not None]
@@ -101,7 +130,7 @@ class ColourDenoising(JointDenoising):
             return None
         uncertainty = memory.allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
-            plane = opponent_errors_to_rgb(np.stack([error[index] for error in errors]))
+            plane = self._axes.join_errors(np.stack([error[index] for error in errors]))
             uncertainty[index][..., :3] = plane
             memory.let_go(uncertainty)
         return uncertainty

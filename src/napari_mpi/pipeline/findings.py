@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from napari_mpi.arrays.colour import ONE_BY_ONE
 
 __all__ = ["Figure", "figures", "headline", "in_words"]
 
@@ -60,7 +62,7 @@ def in_words(report: Mapping[str, Any]) -> list[str]:
     if verdict is not None:
         said = list(verdict["warnings"])
         said = said or ["Nothing suspicious was found in the noise map."]
-    elif report.get("planes_done"):
+    elif report.get("planes_done") and report.get("complete", True):
         said = ["The image was returned as it is, so there is nothing to judge."]
     else:
         said = ["No plane was filled, so there is nothing to judge."]
@@ -79,13 +81,16 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     Parameters
     ----------
     report : mapping
-        `Denoised.report`; of channels, each has its own.
+        `Denoised.report`; of channels and stains, each has its own.
     """
     found: list[Figure] = []
     if channels := report.get("channels"):
-        for number, channel in enumerate(channels):
+        names: Sequence[str] = ONE_BY_ONE.names
+        if not report.get("rgb"):
+            names = [f"channel {number}" for number in range(len(channels))]
+        for name, channel in zip(names, channels, strict=True):
             for figure in figures(channel):
-                found.append(replace(figure, name=f"channel {number}: {figure.name}"))
+                found.append(replace(figure, name=f"{name}: {figure.name}"))
         return found
     if (noise := report.get("noise_estimate")) is not None:
         found += _of_noise(noise)
@@ -121,6 +126,12 @@ def _of_noise(noise: Mapping[str, Any]) -> list[Figure]:
             f"{noise['gain']:.3g}",
             "Growth of the noise variance per unit of intensity: for photon noise the "
             "counts that one photo-electron gives.",
+        ),
+        Figure(
+            "speckle",
+            _percent(noise["speckle"]),
+            "Standard deviation of noise that grows in proportion to the intensity, as "
+            "a share of that: of coherent light, of flicker, of pixels that differ.",
         ),
         Figure(
             "read noise",

@@ -10,7 +10,7 @@ from napari_mpi.pipeline.checkpoints import Checkpoints
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
 from napari_mpi.pipeline.forecast import Forecast
 
-__all__ = ["JointDenoising", "joint_report"]
+__all__ = ["JointDenoising", "joint_report", "reports_by_name"]
 
 
 class JointDenoising(Denoising):
@@ -70,5 +70,48 @@ def joint_report(parts: Sequence[Denoised]) -> dict[str, Any]:
         **reports[0],
         "iterations": sum(report["iterations"] for report in reports),
         "complete": all(report["complete"] for report in reports),
+        # Each once, though several parts met it.
+        "fallbacks": list(
+            dict.fromkeys(step for report in reports for step in report["fallbacks"])
+        ),
         "seconds": round(sum(report["seconds"] for report in reports), 2),
     }
+
+
+def reports_by_name(parts: Sequence[Denoised], names: Sequence[str]) -> dict[str, Any]:
+    """Return what was chosen for parts that have names, and found in them."""
+    reports = [part.report for part in parts]
+    return {
+        "choice": _choice(reports, names),
+        "verdict": _verdict(reports, names),
+        "channels": reports,
+    }
+
+
+def _choice(reports: list[dict[str, Any]], names: Sequence[str]) -> str | None:
+    """Say once what was chosen for all parts, and for each where they differ."""
+    choices = [report["choice"] for report in reports]
+    if len(set(choices)) == 1:
+        first: str | None = choices[0]
+        return first
+    return " ".join(
+        f"{name}: {choice or 'nothing was measured.'}"
+        for name, choice in zip(names, choices, strict=True)
+    )
+
+
+def _verdict(
+    reports: list[dict[str, Any]], names: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return the verdict with most to warn about, and the warnings of all."""
+    verdicts = [report["verdict"] for report in reports]
+    given = [verdict for verdict in verdicts if verdict is not None]
+    if not given:
+        return None
+    warnings = tuple(
+        f"{name}: {warning}"
+        for name, verdict in zip(names, verdicts, strict=True)
+        for warning in (verdict or {"warnings": ()})["warnings"]
+    )
+    worst = max(given, key=lambda verdict: len(verdict["warnings"]))
+    return {**worst, "warnings": warnings}

@@ -35,6 +35,7 @@ def measure_noise(
     scaling: Scaling,
     weights: Weights,
     *,
+    intensity: NDArray[Any] | None = None,
     device: torch.device,
     seed: int,
 ) -> NoiseEstimate:
@@ -48,6 +49,8 @@ def measure_noise(
         To the network's range.
     weights : Weights
         Of a network that was trained on images with simulated noise.
+    intensity : ndarray, optional
+        What the noise depends on, if not the planes' own values; of the same shape.
     device : torch.device
         Where to compute.
     seed : int
@@ -60,7 +63,7 @@ def measure_noise(
         for another reason than noise: what the network, which has not adapted, cannot
         predict of a few crops tells how alike their noise is.
     """
-    noise = estimate_noise(planes)
+    noise = estimate_noise(planes, intensity=intensity)
     if not noise.alike:
         return noise
     chosen = np.linspace(0, len(planes) - 1, min(len(planes), _N_PLANES))
@@ -73,7 +76,8 @@ def measure_noise(
     predicted = memory.or_on_processor(predict, device)
     left = likeness_left(torch.cat(noisy).numpy(), torch.cat(predicted).numpy())
     y, x = (min(pair) for pair in zip(noise.correlation, left.correlation, strict=True))
-    return estimate_noise(planes, likeness=Likeness((y, x), left.by_noise))
+    likeness = Likeness((y, x), left.by_noise)
+    return estimate_noise(planes, likeness=likeness, intensity=intensity)
 
 
 def _predicted(

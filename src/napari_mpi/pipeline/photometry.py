@@ -82,7 +82,12 @@ class Photometry:
         return torch.from_numpy(seen(self.scaling.apply(noisy)))
 
     def to_input(
-        self, filling: Fill | Passes, noisy: NDArray[Any], *, uncertainty: bool
+        self,
+        filling: Fill | Passes,
+        noisy: NDArray[Any],
+        intensity: NDArray[Any] | None = None,
+        *,
+        uncertainty: bool,
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Return what is reached of a plane in the input's units.
 
@@ -92,6 +97,8 @@ class Photometry:
             The plane, as far as it is filled.
         noisy : ndarray
             What it was, shape (C, Y, X).
+        intensity : ndarray, optional
+            What the noise depends on, if not the plane's own values; of the same shape.
         uncertainty : bool
             Whether to estimate the standard errors.
 
@@ -110,34 +117,53 @@ class Photometry:
         # Structure brighter than the network can tell stays what it was, unless noise
         # alone may have brought it there.
         beyond = self.scaling.beyond(noisy)
-        by_noise = np.sqrt(self.noise.variance(values))
+        by_noise = np.sqrt(self._variance(values, intensity))
         beyond -= np.clip(beyond, -by_noise, by_noise)
         values += beyond
         spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
         error = error_variance(
-            np.where(beyond != 0, self.noise.variance(values), spread)
+            np.where(beyond != 0, self._variance(values, intensity), spread)
         )
         if self.keep_mean:
             # The light of a hot pixel belongs to no place around it.
-            limited = without_outliers(noisy, values, error, self.noise)
+            limited = self._without_outliers(noisy, values, error, intensity)
             meant = np.where(noisy != limited, without_hot_pixels(noisy), noisy)
             values += _local_mean(meant - values)
         freed: NDArray[Any] = noisy
         if self.mask_shape != "pixels":
             freed = without_lines(noisy, values, self.mask_shape)
-        unexplained = unexplained_variance(freed, values, self.noise)
+        variance = self._variance(values, intensity)
+        unexplained = unexplained_variance(freed, values, variance)
         error = np.maximum(error, unexplained)
         errors = None
         if uncertainty:
-            own_noise = self.noise if self.own_pixel else None
-            errors = standard_error(error, values, own_noise)
+            errors = standard_error(error, variance if self.own_pixel else None)
         if self.own_pixel or self.wiener:
             wrong = error if self.own_pixel else unexplained
             device = estimate.device
-            values = self._with_noisy(freed, values, error, wrong, self.noise, device)
+            values = self._with_noisy(freed, values, error, wrong, intensity, device)
             if self.keep_mean:  # filters of few photons lean towards either side
                 values += _local_mean(meant - values)
         return values, errors
+
+    def _variance(
+        self, values: NDArray[Any], intensity: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        assert self.noise is not None
+        return self.noise.variance(values if intensity is None else intensity)
+
+    def _without_outliers(
+        self,
+        noisy: NDArray[Any],
+        estimate: NDArray[Any],
+        error: NDArray[Any],
+        intensity: NDArray[Any] | None,
+    ) -> NDArray[np.float64]:
+        assert self.noise is not None
+        variance = self._variance(estimate, intensity)
+        # Differences of photon counts are not skewed.
+        gain = self.noise.gain if intensity is None else 0.0
+        return without_outliers(noisy, estimate, error, variance, gain)
 
     def _scaled(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(values)))
@@ -148,7 +174,7 @@ class Photometry:
         blind: NDArray[Any],
         error: NDArray[Any],
         wrong: NDArray[Any],
-        noise: NoiseEstimate,
+        intensity: NDArray[Any] | None,
         device: torch.device,
     ) -> NDArray[Any]:
         """Let the noisy image correct an estimate that is blind to its own pixels.
@@ -156,10 +182,11 @@ class Photometry:
         Where neighbours share their noise, single pixels tell little: they only count
         where the prediction is certainly `wrong`.
         """
-        noisy = without_outliers(noisy, blind, error, noise)
-        values = combine_with_input(noisy, blind, wrong, noise)
+        noisy = self._without_outliers(noisy, blind, error, intensity)
+        variance = self._variance(blind, intensity)
+        values = combine_with_input(noisy, blind, wrong, variance)
         if self.wiener:
-            variance = noise.variance(values) / self.scaling.gain**2
+            variance = self._variance(values, intensity) / self.scaling.gain**2
             caution = 1.0 if self.own_pixel else _CAUTION
             planes = [
                 *(self._scaled(plane) for plane in (noisy, values, blind)),

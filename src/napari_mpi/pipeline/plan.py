@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
-from napari_mpi.analysis.noise import Likeness, NoiseEstimate, estimate_noise
+from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import (
     MEASURING,
@@ -113,19 +113,25 @@ class Plan:
         if not store.constant:
             # Empty frames would only widen the range.
             chosen = spread_evenly(store.filled, N_NOISE_PLANES)
-            planes = store.denoised(chosen)
+            planes, intensity = store.current(chosen), store.intensities(chosen)
             if request.measures and weights.know_noise:
                 scaling = Scaling.fit(store.sample, "percentile")
                 noise = measure_noise(
-                    planes, scaling, weights, device=device, seed=seed
+                    planes,
+                    scaling,
+                    weights,
+                    intensity=intensity,
+                    device=device,
+                    seed=seed,
                 )
             else:
-                noise = estimate_noise(planes)
-                if request.noise is not None:
-                    # Whoever names the kind of noise knows better.
-                    shared = request.noise != "independent"
-                    likeness = Likeness(noise.correlation, shared)
-                    noise = estimate_noise(planes, likeness=likeness)
+                # Whoever names the kind of noise knows better.
+                named = request.noise is not None
+                noise = estimate_noise(
+                    planes,
+                    shared=request.noise != "independent" if named else None,
+                    intensity=intensity,
+                )
         config, choice = request.config(noise, weights, device)
         scaling = Scaling.fit(store.sample, config.scaling)
         return cls(request, weights, seed, noise, config, choice, scaling)

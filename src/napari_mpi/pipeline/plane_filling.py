@@ -119,8 +119,12 @@ class PlaneFiller:
 
     def look(self, index: Index, region: tuple[slice, slice]) -> NDArray[Any]:
         """Fill a rectangle of a plane by the network as it comes, and return it."""
-        noisy = self._store.plane(index)[region]
+        store = self._store
+        noisy = store.original(index)[region]
         channels = self._grid.to_channels(noisy)
+        intensity = store.intensity(index)
+        if intensity is not None:
+            intensity = self._grid.to_channels(intensity[region])
         passes = Passes(
             self._photometry.to_network(channels),
             self._plan.weights.build(),
@@ -131,9 +135,11 @@ class PlaneFiller:
         )
         for _ in passes:
             pass
-        values, _ = self._photometry.to_input(passes, channels, uncertainty=False)
-        self._store.let_go()
-        return self._grid.from_channels(to_dtype(values, self._store.dtype), noisy)
+        values, _ = self._photometry.to_input(
+            passes, channels, intensity, uncertainty=False
+        )
+        store.let_go()
+        return self._grid.from_channels(to_dtype(values, store.dtype), noisy)
 
     def read(self, index: Index) -> Tensor:
         """Return a plane as the network takes it, and keep nothing else of it."""
@@ -154,9 +160,13 @@ class PlaneFiller:
 
     def _put_back(self, work: _AtWork) -> None:
         store = self._store
+        intensity = store.intensity(work.plane.index)
+        if intensity is not None:
+            intensity = self._grid.to_channels(intensity)
         values, errors = self._photometry.to_input(
             work.filling,
             self._grid.to_channels(work.noisy),
+            intensity,
             uncertainty=store.uncertainty is not None,
         )
         if errors is not None:

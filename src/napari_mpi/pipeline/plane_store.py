@@ -62,6 +62,8 @@ class PlaneStore:
         Where its planes lie.
     results : Results
         Where image, noise map and uncertainty go.
+    intensity : array_like, optional
+        What the noise depends on, if not the source's own values; of the same shape.
 
     Attributes
     ----------
@@ -86,8 +88,10 @@ class PlaneStore:
         If pixels are NaN or infinite, or too large or too small for a noise map.
     """
 
-    def __init__(self, source: Any, grid: PlaneGrid, results: Results) -> None:
-        self._source, self._grid = source, grid
+    def __init__(
+        self, source: Any, grid: PlaneGrid, results: Results, intensity: Any = None
+    ) -> None:
+        self._source, self._grid, self._intensity = source, grid, intensity
         self.image, self.noise_map = results.image, results.noise_map
         self.uncertainty = results.uncertainty
         self.dtype = self.image.dtype
@@ -112,7 +116,8 @@ class PlaneStore:
             if n_bad == 0 and max(-float(low), float(high)) <= _LARGEST:
                 stride = max(1, plane.size // per_plane | 1)
                 some = without_hot_pixels(channels).reshape(-1)[::stride]
-                samples.append(some.copy())
+                # In the type of the pixels, whose range is a scaling by itself.
+                samples.append(to_dtype(some, self.dtype))
             self.let_go()
         if n_bad:
             n_all = int(np.prod(self._grid.shape))
@@ -140,6 +145,11 @@ class PlaneStore:
     def plane(self, index: Index) -> NDArray[Any]:
         """Return a copy of a plane of the result, which is noisy until it is done."""
         plane: NDArray[Any] = np.array(self.image[index])
+        return plane
+
+    def original(self, index: Index) -> NDArray[Any]:
+        """Return a copy of a plane of the source."""
+        plane: NDArray[Any] = np.array(self._from_source(index))
         return plane
 
     def put(self, index: Index, noisy: NDArray[Any], values: NDArray[Any]) -> None:
@@ -178,9 +188,22 @@ class PlaneStore:
         """Return planes of the source, (N, Y, X); colours count as planes."""
         return self._stacked([self._from_source(index) for index in indices])
 
-    def denoised(self, indices: list[Index]) -> NDArray[Any]:
-        """Return planes of the result, (N, Y, X); colours count as planes."""
+    def current(self, indices: list[Index]) -> NDArray[Any]:
+        """Return planes of the result, (N, Y, X), which are noisy until they are done.
+
+        Colours count as planes.
+        """
         return self._stacked([self.image[index] for index in indices])
+
+    def intensity(self, index: Index) -> NDArray[Any] | None:
+        """Return what the noise of a plane depends on, if not its own values."""
+        return None if self._intensity is None else np.asarray(self._intensity[index])
+
+    def intensities(self, indices: list[Index]) -> NDArray[Any] | None:
+        """Return what the noise of planes depends on, (N, Y, X), as `intensity`."""
+        if self._intensity is None:
+            return None
+        return self._stacked([np.asarray(self._intensity[index]) for index in indices])
 
     def _stacked(self, planes: list[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([self._grid.to_channels(plane) for plane in planes])

@@ -54,6 +54,9 @@ class StackDenoising(Denoising):
         Whether to estimate the standard error of each pixel, too.
     results : Results, optional
         Where the results go; new arrays, if it is not given.
+    intensity : array_like, optional
+        What the noise depends on, if not the image's own values; of the same shape. It
+        is read when a plane is filled.
     """
 
     def __init__(
@@ -67,12 +70,13 @@ class StackDenoising(Denoising):
         seed: int,
         uncertainty: bool = False,
         results: Results | None = None,
+        intensity: Any = None,
     ) -> None:
         results = results or allocate_results(
             image, grid.shape, uncertainty=uncertainty
         )
         self._grid = grid
-        self._store = PlaneStore(image, grid, results)
+        self._store = PlaneStore(image, grid, results, intensity)
         self._plan = Plan.make(self._store, request, weights, device=device, seed=seed)
         self._resources = Resources(device, grid.plane_shape)
         self._filler = PlaneFiller(self._store, grid, self._plan, self._resources)
@@ -159,7 +163,12 @@ class StackDenoising(Denoising):
         if not done or noise is None:
             return None
         chosen = spread_evenly(done, N_NOISE_PLANES)
-        return judge(store.noisy(chosen), store.denoised(chosen), noise)
+        return judge(
+            store.noisy(chosen),
+            store.current(chosen),
+            noise,
+            intensity=store.intensities(chosen),
+        )
 
     def _run(self) -> Generator[Progress, None, None]:
         memory.keep_warm()
