@@ -179,6 +179,15 @@ def test_hot_pixels_do_not_widen_the_signal_range(rng):
     assert expected <= estimate_noise(image).signal_range < 1.7 * expected
 
 
+@pytest.mark.parametrize("share", [0.002, 0.01])
+def test_hot_pixels_do_not_count_as_noise(share, clean, rng):
+    noisy = clean + 30 * white(rng, clean)
+    noisy[rng.random(noisy.shape) < share] += 5000
+    estimate = estimate_noise(noisy)
+    assert estimate.rms == pytest.approx(30, rel=0.15)
+    assert estimate.speckle == 0
+
+
 def test_one_bright_slice_does_not_make_the_noise_of_the_others_negligible(rng):
     y, x = np.mgrid[-64:64, -64:64]
     spot = np.exp(-(y**2 + x**2) / 800)

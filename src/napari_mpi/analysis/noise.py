@@ -45,6 +45,8 @@ _QUICK, _QUICK_STRIDE = low_cosines(16), 4
 _MAX_PLANES, _MAX_PIXELS = 5, 4_000_000
 _LAGS = range(4)
 _SMOOTHING = 9  # pixels
+# Hot is what sticks out by more than so many typical differences of neighbours.
+_HOT = 10.0
 # Less than this share of the signal range is what rounding leaves of no noise.
 _NEGLIGIBLE = 1e-6
 # Below this correlation of neighbours, noise counts as independent.
@@ -197,13 +199,17 @@ def estimate_noise(
     n_planes = min(len(stack), _MAX_PLANES, max(1, _MAX_PIXELS // stack[0].size))
     chosen = np.linspace(0, len(stack) - 1, n_planes).round()
     sample = stack[chosen.astype(int)].astype(np.float64)  # (N, Y, X)
+    at_highest = float((sample == sample.max()).mean())
+    limited = without_hot_pixels(sample)
+    low, high = np.percentile(limited, (0.1, 99.9), axis=(1, 2))
+    widths = (high - low)[high > low]
+    typical = float(np.median(np.abs(np.diff(sample))))
+    if typical > 0:  # else most pixels have the same value, and nothing is usual
+        sample = np.where(np.abs(sample - limited) > _HOT * typical, limited, sample)
     depends_on = sample
     if intensity is not None:
         depends_on = np.asarray(intensity, np.float64).reshape(stack.shape)
         depends_on = depends_on[chosen.astype(int)]
-    low, high = np.percentile(without_hot_pixels(sample), (0.1, 99.9), axis=(1, 2))
-    widths = (high - low)[high > low]
-    at_highest = float((sample == sample.max()).mean())
 
     coarse = Blocks.of(sample, _COARSE, intensity=depends_on)
     fine = Blocks.of(sample, _FINE, intensity=depends_on)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from napari_mpi.analysis.local_noise import LocalNoise, noise_excess
 from napari_mpi.analysis.noise import NoiseEstimate
 from napari_mpi.analysis.noisy_values import (
     combine_with_input,
@@ -114,25 +115,28 @@ class Photometry:
         values = self.scaling.invert(estimate.clamp(0, 1).cpu().numpy())
         if self.noise is None:
             return values, np.zeros_like(values) if uncertainty else None
+        local = LocalNoise(self.noise, intensity)
         # Structure brighter than the network can tell stays what it was, unless noise
         # alone may have brought it there.
         beyond = self.scaling.beyond(noisy)
-        by_noise = np.sqrt(self._variance(values, intensity))
+        by_noise = np.sqrt(local.variance(values))
         beyond -= np.clip(beyond, -by_noise, by_noise)
         values += beyond
         spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
-        error = error_variance(
-            np.where(beyond != 0, self._variance(values, intensity), spread)
-        )
+        error = error_variance(np.where(beyond != 0, local.variance(values), spread))
         if self.keep_mean:
             # The light of a hot pixel belongs to no place around it.
-            limited = self._without_outliers(noisy, values, error, intensity)
+            variance = local.variance(values)
+            limited = without_outliers(noisy, values, error, variance, local.gain)
             meant = np.where(noisy != limited, without_hot_pixels(noisy), noisy)
             values += _local_mean(meant - values)
         freed: NDArray[Any] = noisy
         if self.mask_shape != "pixels":
             freed = without_lines(noisy, values, self.mask_shape)
-        variance = self._variance(values, intensity)
+        if self.own_pixel:
+            excess = noise_excess(freed, values, local.variance(values))
+            local = replace(local, excess=excess)
+        variance = local.variance(values)
         unexplained = unexplained_variance(freed, values, variance)
         error = np.maximum(error, unexplained)
         errors = None
@@ -141,29 +145,10 @@ class Photometry:
         if self.own_pixel or self.wiener:
             wrong = error if self.own_pixel else unexplained
             device = estimate.device
-            values = self._with_noisy(freed, values, error, wrong, intensity, device)
+            values = self._with_noisy(freed, values, error, wrong, local, device)
             if self.keep_mean:  # filters of few photons lean towards either side
                 values += _local_mean(meant - values)
         return values, errors
-
-    def _variance(
-        self, values: NDArray[Any], intensity: NDArray[Any] | None
-    ) -> NDArray[np.float64]:
-        assert self.noise is not None
-        return self.noise.variance(values if intensity is None else intensity)
-
-    def _without_outliers(
-        self,
-        noisy: NDArray[Any],
-        estimate: NDArray[Any],
-        error: NDArray[Any],
-        intensity: NDArray[Any] | None,
-    ) -> NDArray[np.float64]:
-        assert self.noise is not None
-        variance = self._variance(estimate, intensity)
-        # Differences of photon counts are not skewed.
-        gain = self.noise.gain if intensity is None else 0.0
-        return without_outliers(noisy, estimate, error, variance, gain)
 
     def _scaled(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(values)))
@@ -174,7 +159,7 @@ class Photometry:
         blind: NDArray[Any],
         error: NDArray[Any],
         wrong: NDArray[Any],
-        intensity: NDArray[Any] | None,
+        local: LocalNoise,
         device: torch.device,
     ) -> NDArray[Any]:
         """Let the noisy image correct an estimate that is blind to its own pixels.
@@ -182,11 +167,11 @@ class Photometry:
         Where neighbours share their noise, single pixels tell little: they only count
         where the prediction is certainly `wrong`.
         """
-        noisy = self._without_outliers(noisy, blind, error, intensity)
-        variance = self._variance(blind, intensity)
+        variance = local.variance(blind)
+        noisy = without_outliers(noisy, blind, error, variance, local.gain)
         values = combine_with_input(noisy, blind, wrong, variance)
         if self.wiener:
-            variance = self._variance(values, intensity) / self.scaling.gain**2
+            variance = local.variance(values) / self.scaling.gain**2
             caution = 1.0 if self.own_pixel else _CAUTION
             planes = [
                 *(self._scaled(plane) for plane in (noisy, values, blind)),

@@ -1,0 +1,102 @@
+"""The noise of each pixel of a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.arrays.intensity import without_hot_pixels
+
+__all__ = ["LocalNoise", "noise_excess"]
+
+Array = NDArray[np.float64]
+
+# Noise is compared with what is expected in blocks of so many pixels a side, by the
+# median of so many of them along Y and X. Up to the lower ratio of variances it may be
+# texture that is stronger, from the higher one on it is noise.
+_BLOCK, _N_BLOCKS, _MAYBE, _SURELY = 8, 5, 2.5, 4.0
+# Differences of differences along Y and X, as strong as the white noise they are of.
+_QUICK = np.outer([1, -2, 1], [1, -2, 1]) / 6
+# The mean absolute value of a standard normal number.
+_MEAN_ABSOLUTE = np.sqrt(2 / np.pi)
+# Where less than this share of the mean variance is expected, so much is.
+_LEAST_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class LocalNoise:
+    """The noise of each pixel of a plane.
+
+    Attributes
+    ----------
+    noise : NoiseEstimate
+        The noise in dependence on the intensity.
+    intensity : ndarray or None
+        What it depends on, if not the plane's own values.
+    excess : ndarray or float
+        How many times as strong its variance is in places.
+    """
+
+    noise: NoiseEstimate
+    intensity: NDArray[Any] | None = None
+    excess: Array | float = 1.0
+
+    def variance(self, values: NDArray[Any]) -> Array:
+        """Return the variance of the noise where the clean plane has values."""
+        depends_on = values if self.intensity is None else self.intensity
+        return self.excess * self.noise.variance(depends_on)
+
+    @property
+    def gain(self) -> float:
+        """What one photo-electron gives; 0 for what is a difference of photon counts.
+
+        These scatter as far downwards as upwards.
+        """
+        return self.noise.gain if self.intensity is None else 0.0
+
+
+def noise_excess(
+    noisy: NDArray[Any], estimate: NDArray[Any], variance: NDArray[Any]
+) -> Array:
+    """Return how many times stronger than expected independent noise is locally.
+
+    Shading that was corrected, or a stitched image, has more noise in some places than
+    in others of the same intensity.
+
+    Parameters
+    ----------
+    noisy, estimate : ndarray
+        The image and its prediction from other pixels, shape (C, Y, X).
+    variance : ndarray
+        Variance of the noise that is expected, of the same shape.
+
+    Returns
+    -------
+    ndarray
+        Ratio of variances over some tens of pixels, 1 where the noise is as expected.
+        It is measured in what is quick along Y and X, which hardly ever is structure.
+    """
+    height, width = noisy.shape[1:]
+    least = _LEAST_SHARE * float(variance.mean())
+    if min(height, width) < _BLOCK * _N_BLOCKS or least == 0:
+        return np.ones(noisy.shape)
+    scale = np.sqrt(np.maximum(variance, least))
+    difference = (without_hot_pixels(noisy) - estimate) / scale
+    quick = np.abs(ndimage.convolve(difference, _QUICK[np.newaxis], mode="mirror"))
+    centres = [np.arange(_BLOCK // 2, size, _BLOCK) for size in (height, width)]
+    means = ndimage.uniform_filter(quick, (0, _BLOCK, _BLOCK))
+    blocks = means[:, centres[0][:, None], centres[1]]
+    typical = ndimage.median_filter(blocks, (1, _N_BLOCKS, _N_BLOCKS), mode="reflect")
+    ratio = (typical / _MEAN_ABSOLUTE) ** 2
+    places = [(np.arange(size) - _BLOCK // 2) / _BLOCK for size in (height, width)]
+    grid = np.meshgrid(*places, indexing="ij")
+    found = np.stack(
+        [ndimage.map_coordinates(one, grid, order=1, mode="nearest") for one in ratio]
+    )
+    limited = np.interp(found, (_MAYBE, _SURELY), (1, _SURELY))
+    return np.where(found > _SURELY, found, limited)
