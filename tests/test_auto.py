@@ -65,6 +65,8 @@ def test_striped_noise_hides_whole_lines(lines):
     choice = choose(with_noise(correlation=(0.4, 0.05), stripes=stripes))
     assert choice.config.mask_shape == lines
     assert choice.config.own_pixel
+    both = choose(with_noise(correlation=(0.4, 0.05), stripes=stripes, shared=True))
+    assert not both.config.own_pixel  # the neighbours know it, too
     assert f"pixels of {lines} share 40 %" in choice.reason
 
 
@@ -85,6 +87,14 @@ def test_what_is_too_weak_to_remove_is_left(rms, correlation, shared, clean):
     choice = choose(noise)
     assert choice.clean is clean
     assert ("nothing to remove" in choice.reason) is clean
+
+
+def test_stripes_are_worth_removing_where_shared_noise_is_not():
+    stripes, weak = (0.4, 0.0), {"correlation": (0.3, 0.0), "shared": True}
+    noise = replace(with_noise(stripes=stripes, **weak), rms=4.0)
+    assert not choose(noise).clean
+    assert choose(replace(noise, rms=1.5)).clean
+    assert choose(replace(noise, stripes=(0.0, 0.0))).clean
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from napari_mpi import denoise
@@ -11,3 +12,15 @@ def test_the_arithmetic_is_the_faster_one_of_the_device(noisy, monkeypatch, fast
     assert report["config"]["precision"] == faster
     report = denoise(noisy, preset="paper-fast", n_iter=1).report
     assert report["config"]["precision"] == "float32"
+
+
+def test_eight_bits_are_scaled_by_their_range_as_the_paper_does(noisy):
+    image = np.clip(noisy / 4, 0, 60).astype(np.uint8)
+    report = denoise(image, preset="paper-fast", n_iter=1).report
+    assert report["scaling"] == {"offset": 0.0, "gain": 255.0}
+
+
+def test_settings_that_overrule_the_choice_are_told_beside_it(noisy):
+    settings = {"n_iter": 0, "n_passes": 2}
+    choice = denoise(noisy, **settings, batch_size=2).report["choice"]
+    assert choice.endswith("Set otherwise: n_iter, n_passes.")

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +40,23 @@ def test_a_plane_that_does_not_fit_is_filled_in_smaller_tiles(
         "384 pixels.",
         "192 pixels.",
     ]
+
+
+def test_what_a_later_channel_had_to_do_is_told(noisy, monkeypatch):
+    fill_tile, count = Passes._fill_tile, iter(range(99))
+
+    def fails_late(*args):
+        if next(count) == 2:  # in the second channel
+            raise MemoryError
+        return fill_tile(*args)
+
+    monkeypatch.setattr(Passes, "_fill_tile", fails_late)
+    settings = {"n_iter": 0, "n_passes": 2, "noise": "independent"}
+    with pytest.warns(UserWarning, match="Memory ran out"):
+        result = denoise(np.stack([noisy, noisy]), channel_axis=0, **settings)
+    first, second = result.report["channels"]
+    assert first["fallbacks"] == []
+    assert result.report["fallbacks"] == second["fallbacks"] != []
 
 
 def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):

@@ -60,7 +60,8 @@ def denoise(
         measured; "paper" and "paper-fast" take "independent".
     weights : str or path or Weights
         Bundled or imported name, or a file. With gray weights, "auto" and "fast"
-        fill the brightness of an RGB image and then two colour differences.
+        fill the brightness of an RGB image and then two colour differences, or the
+        three colours one by one where they show different structure, as stains do.
     device : str
         "auto", "cpu", "cuda" or "mps".
     rgb : bool

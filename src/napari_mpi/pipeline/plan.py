@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,16 @@ class Request:
         choice = choose(
             found, PRESETS[self.preset], weights_know_noise=weights.know_noise
         )
-        return fill_config(choice.config, None, **self.settings), choice
+        config = fill_config(choice.config, None, **self.settings)
+        set_otherwise = [
+            field.name
+            for field in fields(config)
+            if getattr(config, field.name) != getattr(choice.config, field.name)
+        ]
+        if set_otherwise and not choice.clean:
+            reason = f"{choice.reason} Set otherwise: {', '.join(set_otherwise)}."
+            choice = replace(choice, reason=reason)
+        return config, choice
 
 
 @dataclass(frozen=True)
