@@ -5,8 +5,10 @@
 256x256 pieces of images that come with scikit-image, scaled to their 0.1 and 99.9
 percentiles, with noise of σ 0.05 or 0.1, photon noise of 10 or 100 photons at white
 and reading noise of 1, noise of σ 0.08 that a Gaussian of 0.7 pixels blurs, and noise
-of σ 0.08 of which rows have three tenths of the variance in common. "BM3D" is told the
-true strength of the noise, as if it were Gaussian and independent.
+of σ 0.08 of which rows have three tenths of the variance in common; counts of one
+photon at white and none of reading noise, speckle of four looks, and noise of σ 0.02 on
+the left that grows to 0.15 on the right, as after a correction of strong shading.
+"BM3D" is told the true strength of the noise, as if it were Gaussian and independent.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ NOISES = (
     "poisson 100",
     "blurred",
     "rows",
+    "counts 1",
+    "speckle 4",
+    "shaded",
 )
 Image = NDArray[np.float64]
 
@@ -47,6 +52,13 @@ def add_noise(clean: Image, kind: str, rng: np.random.Generator) -> Image:
     if name == "poisson":
         photons = float(strength)
         return (rng.poisson(clean * photons) + normal) / photons
+    if name == "counts":
+        return rng.poisson(clean * float(strength)) / float(strength)
+    if name == "speckle":
+        looks = float(strength)
+        return clean * rng.gamma(looks, 1 / looks, clean.shape)
+    if name == "shaded":
+        return clean + np.linspace(0.02, 0.15, clean.shape[1]) * normal
     if name == "blurred":
         blurred = ndimage.gaussian_filter(normal, 0.7, mode="wrap")
         return clean + 0.08 * blurred / blurred.std()

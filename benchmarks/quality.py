@@ -10,7 +10,8 @@ FMD and timelapse images carry real or simulated microscope noise and are scored
 have another offset than the truth. Kodak photographs get synthetic noise: Gaussian of
 σ 25 / 255, Poisson of 30 photons at white, a noise level function (Poisson of gain 0.02
 and Gaussian of σ 10 / 255), speckle (multiplicative Gaussian of σ 0.2) and
-salt-and-pepper (5 % of the values). "official" is `paper-fast` from the weights of the
+salt-and-pepper (5 % of the values). "stains" is an RGB image whose colours are three of
+the FMD scenes. "official" is `paper-fast` from the weights of the
 MPI authors, with the noise kind that the paper takes for such images, and
 "official-paper" is `paper` from the same. "CAREamics" trains Noise2Void on the one
 noisy image, for 100 epochs of 50 batches of 16 patches.
@@ -38,6 +39,7 @@ OFFICIAL = {
     "independent": "imgnet_30_multchannel_skip.pth",
 }
 AUTHORS = {"official": "paper-fast", "official-paper": "paper"}
+STAINS = ("Confocal_BPAE_R", "Confocal_FISH", "Confocal_BPAE_B")
 KODAK = ("kodim03", "kodim08", "kodim19")
 Image = NDArray
 # Name, noisy image, truth within 0 to 1, noise kind for the paper's presets, and how a
@@ -70,6 +72,14 @@ def cases(data: str, crop: int | None, realisation: int, seed: int) -> Iterator[
             noisy, truth = fmd_pair(scene, realisation, crop)
             name = f"{scene}_{realisation}"
             yield name, noisy, truth / 255, "correlated", lambda image: image / 255
+    elif data == "stains":
+        noisy, truth = (
+            np.stack(colours, axis=-1)
+            for colours in zip(
+                *(fmd_pair(scene, realisation, crop) for scene in STAINS), strict=True
+            )
+        )
+        yield "stains", noisy, truth / 255, "correlated", lambda image: image / 255
     elif data == "timelapse":
         folder = data_folder() / "data" / "timelapse"
         noisy, truth = (
@@ -184,7 +194,10 @@ def main() -> None:
     """Print the table, row by row."""
     arguments = parser(__doc__)
     arguments.add_argument(
-        "--data", nargs="+", default=["fmd"], choices=["fmd", "timelapse", "kodak"]
+        "--data",
+        nargs="+",
+        default=["fmd"],
+        choices=["fmd", "stains", "timelapse", "kodak"],
     )
     arguments.add_argument(
         "--methods",

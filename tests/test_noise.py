@@ -5,7 +5,11 @@ import pytest
 import skimage.data
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import Likeness, estimate_noise, likeness_left
+from napari_mpi.analysis.noise import (
+    NeighbourCorrelation,
+    estimate_noise,
+    residual_correlation,
+)
 from napari_mpi.training.synthetic import fluorescence_image
 
 
@@ -225,7 +229,9 @@ def test_straight_edges_across_the_image_are_no_stripes(rng):
 def test_what_is_known_of_the_noise_decides_how_it_is_measured(clean, rng):
     noise = ndimage.gaussian_filter(white(rng, clean), 0.8, mode="wrap")
     noisy = clean + 60 * noise / noise.std()
-    told = estimate_noise(noisy, likeness=Likeness((0.1, 0.2), by_noise=False))
+    told = estimate_noise(
+        noisy, neighbours=NeighbourCorrelation((0.1, 0.2), by_noise=False)
+    )
     assert not told.shared
     assert told.correlation == (0.1, 0.2)
     # Noise that is blurred has hardly any quick waves.
@@ -234,12 +240,12 @@ def test_what_is_known_of_the_noise_decides_how_it_is_measured(clean, rng):
 
 def test_what_a_prediction_left_of_texture_is_independent_noise(texture, rng):
     noisy = texture + 60 * white(rng, texture)
-    assert not likeness_left(noisy[None], texture[None]).by_noise
+    assert not residual_correlation(noisy[None], texture[None]).by_noise
 
 
 def test_what_a_prediction_left_tells_noise_that_neighbours_share(clean, rng):
     blurred = ndimage.gaussian_filter(white(rng, clean), 0.7, mode="wrap")
     noisy = clean + 60 * blurred / blurred.std()
-    left = likeness_left(noisy[None], clean[None])
+    left = residual_correlation(noisy[None], clean[None])
     assert left.by_noise
     assert left.correlation == pytest.approx((0.65, 0.65), abs=0.08)

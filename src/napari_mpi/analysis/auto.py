@@ -22,9 +22,9 @@ _STRIPED = 0.05
 _CORRELATED_RATIO = 0.75
 _UNAWARE_RATIO = 0.85
 # Noise below these shares of the signal range is not worth the risk of removing it.
-# The more neighbours are alike in what looks weak, the more likely it is structure.
-_CLEAN, _CLEAN_IF_ALIKE, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
-_UNLIKE, _ALIKE = 0.1, 0.2
+# The more neighbours correlate in what looks weak, the more likely it is structure.
+_CLEAN, _CLEAN_IF_CORRELATED, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
+_UNCORRELATED, _CORRELATED = 0.1, 0.2
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def choose(
     correlation = max(noise.correlation)
     share = f"{100 * noise.relative:.1f} % of the signal range"
     striped = max(noise.stripes) > _STRIPED
-    likeness = (_UNLIKE, _ALIKE)
-    limit = float(np.interp(correlation, likeness, (_CLEAN, _CLEAN_IF_ALIKE)))
+    between = (_UNCORRELATED, _CORRELATED)
+    limit = float(np.interp(correlation, between, (_CLEAN, _CLEAN_IF_CORRELATED)))
     if striped:
         limit = _CLEAN
     elif noise.shared:

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 # texture that is stronger, from the higher one on it is noise.
 _BLOCK, _N_BLOCKS, _MAYBE, _SURELY = 8, 5, 2.5, 4.0
 # Differences of differences along Y and X, as strong as the white noise they are of.
-_QUICK = np.outer([1, -2, 1], [1, -2, 1]) / 6
+_HIGH_PASS = np.outer([1, -2, 1], [1, -2, 1]) / 6
 # The mean absolute value of a standard normal number.
 _MEAN_ABSOLUTE = np.sqrt(2 / np.pi)
 # Where less than this share of the mean variance is expected, so much is.
@@ -79,7 +79,8 @@ def noise_excess(
     -------
     ndarray
         Ratio of variances over some tens of pixels, 1 where the noise is as expected.
-        It is measured in what is quick along Y and X, which hardly ever is structure.
+        It is measured in high frequencies along Y and X, where hardly ever is
+        structure.
     """
     height, width = noisy.shape[1:]
     least = _LEAST_SHARE * float(variance.mean())
@@ -87,9 +88,9 @@ def noise_excess(
         return np.ones(noisy.shape)
     scale = np.sqrt(np.maximum(variance, least))
     difference = (without_hot_pixels(noisy) - estimate) / scale
-    quick = np.abs(ndimage.convolve(difference, _QUICK[np.newaxis], mode="mirror"))
+    high = np.abs(ndimage.convolve(difference, _HIGH_PASS[np.newaxis], mode="mirror"))
     centres = [np.arange(_BLOCK // 2, size, _BLOCK) for size in (height, width)]
-    means = ndimage.uniform_filter(quick, (0, _BLOCK, _BLOCK))
+    means = ndimage.uniform_filter(high, (0, _BLOCK, _BLOCK))
     blocks = means[:, centres[0][:, None], centres[1]]
     typical = ndimage.median_filter(blocks, (1, _N_BLOCKS, _N_BLOCKS), mode="reflect")
     ratio = (typical / _MEAN_ABSOLUTE) ** 2

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.blocks import (
+from napari_mpi.analysis.noise_blocks import (
     Blocks,
     NoiseLevel,
     autocorrelation,
     common_to_lines,
     fit_noise_level,
-    low_cosines,
+    low_frequencies,
     polynomials,
     share_left,
     step_of,
@@ -27,10 +27,10 @@ from napari_mpi.analysis.blocks import (
 from napari_mpi.arrays.intensity import without_hot_pixels
 
 __all__ = [
-    "Likeness",
+    "NeighbourCorrelation",
     "NoiseEstimate",
     "estimate_noise",
-    "likeness_left",
+    "residual_correlation",
 ]
 
 Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ _TINY = float(np.finfo(float).tiny)
 # correlation from larger ones, which hold more than one correlation length.
 _FINE = polynomials(8, 2)
 _COARSE = polynomials(16, 1)
-_QUICK, _QUICK_STRIDE = low_cosines(16), 4
+_HIGH, _HIGH_STRIDE = low_frequencies(16), 4
 # Enough of a large stack to know its noise within a second.
 _MAX_PLANES, _MAX_PIXELS = 5, 4_000_000
 _LAGS = range(4)
@@ -55,27 +55,27 @@ _SHARED = 0.2
 _UNPREDICTED = 0.8
 # Noise of any correlation varies less than so much more over the larger blocks.
 _STRUCTURED = 5.0
-# Of the standard deviation of noise that a Gaussian blurs, so much at most is in quick
-# waves, less by the second figure times the correlation of neighbours. White noise
-# below structure has more.
-_QUICK_SHARE, _QUICK_SHARE_PER_CORRELATION = 1.02, 0.93
+# Of the standard deviation of noise that a Gaussian blurs, so much at most is in high
+# frequencies, less by the second figure times the correlation of neighbours. White
+# noise below structure has more.
+_HIGH_SHARE, _HIGH_SHARE_PER_CORRELATION = 1.02, 0.93
 # Blocks that hold nothing but noise differ by chance: the logarithm of the 20th over
 # the 5th percentile of their variances is 0.8 standard deviations. The less there is in
-# quick waves, the more structure may be in the blocks besides.
+# high frequencies, the more structure may be in the blocks besides.
 _MOST_UNEVEN, _MOST_UNEVEN_PER_SHARE = 1.45, 7.5
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """How alike neighbouring pixels are where there is hardly any structure.
+class NeighbourCorrelation:
+    """Correlation of neighbouring pixels where there is hardly any structure.
 
     Attributes
     ----------
     correlation : tuple of float
         Correlation of neighbouring pixels along Y and along X.
     by_noise : bool
-        Whether it is noise that they share. Structure that is everywhere makes them
-        alike, too, but is not as even, and leaves all quick waves to the noise.
+        Whether it is noise that they share. Structure that is everywhere correlates,
+        too, but is not as even, and leaves all high frequencies to the noise.
     """
 
     correlation: tuple[float, float]
@@ -129,8 +129,8 @@ class NoiseEstimate:
     step: float
 
     @property
-    def alike(self) -> bool:
-        """Whether neighbouring pixels are alike, by noise or by structure."""
+    def neighbours_correlate(self) -> bool:
+        """Whether neighbouring pixels correlate, by noise or by structure."""
         return max(self.correlation) >= _SHARED
 
     @property
@@ -152,7 +152,7 @@ class NoiseEstimate:
 def estimate_noise(
     planes: NDArray[Any],
     *,
-    likeness: Likeness | None = None,
+    neighbours: NeighbourCorrelation | None = None,
     shared: bool | None = None,
     intensity: NDArray[Any] | None = None,
 ) -> NoiseEstimate:
@@ -163,7 +163,7 @@ def estimate_noise(
     planes : ndarray
         Shape (Y, X) or (N, Y, X), real and finite, at least 16 pixels a side. Of many
         planes, a few that are spread evenly are looked at.
-    likeness : Likeness, optional
+    neighbours : NeighbourCorrelation, optional
         What is known better than from the image alone.
     shared : bool, optional
         Whether neighbouring pixels share their noise, if nothing but that is known.
@@ -181,7 +181,7 @@ def estimate_noise(
     -----
     The blocks of each intensity in which least is going on tell the variance; choosing
     them makes it too small by a factor that is known for Gaussian noise. What is going
-    on is measured in the quick waves of a block, and where neighbours share their
+    on is measured in the high frequencies of a block, and where neighbours share their
     noise, which has hardly any of these, in what a low polynomial leaves. A line
     through the lower edge of these points, with both coefficients positive, is the
     Poisson-Gaussian model of Foi et al. (IEEE TIP 2008); where it misses them, there is
@@ -213,26 +213,26 @@ def estimate_noise(
 
     coarse = Blocks.of(sample, _COARSE, intensity=depends_on)
     fine = Blocks.of(sample, _FINE, intensity=depends_on)
-    quick = Blocks.of(sample, _QUICK, intensity=depends_on, stride=_QUICK_STRIDE)
-    level, quick_level = fit_noise_level(coarse), fit_noise_level(quick)
+    high = Blocks.of(sample, _HIGH, intensity=depends_on, stride=_HIGH_STRIDE)
+    level, high_level = fit_noise_level(coarse), fit_noise_level(high)
     flattest = coarse.flattest(level)
     flattest_fine = fine.flattest(fit_noise_level(fine))
     if (flattest**2).mean() > _STRUCTURED * (flattest_fine**2).mean():
         flattest = flattest_fine  # no large block is flat
     along_y, along_x = _autocorrelations(flattest)
-    if likeness is None:
+    if neighbours is None:
         found = float(along_y[1]), float(along_x[1])
         uneven = _unevenness(coarse, level, along_y, along_x)
-        share = _rms(depends_on, quick_level) / max(_rms(depends_on, level), _TINY)
+        share = _rms(depends_on, high_level) / max(_rms(depends_on, level), _TINY)
         if shared is None:
             shared = _is_noise(max(found), share, uneven)
-        likeness = Likeness(found, shared)
-    if likeness.by_noise:
+        neighbours = NeighbourCorrelation(found, shared)
+    if neighbours.by_noise:
         # A block's polynomial takes away noise too, the more the longer it correlates.
         left = share_left(fine, along_y, along_x)
         found_level = fit_noise_level(fine, left=left)
     else:
-        found_level = fit_noise_level(quick, may_bend=True)
+        found_level = fit_noise_level(high, may_bend=True)
     lines = [common_to_lines(turned) for turned in (sample, sample.swapaxes(1, 2))]
     whole = _rms(depends_on, found_level) ** 2 + sum(lines)
     return NoiseEstimate(
@@ -242,16 +242,18 @@ def estimate_noise(
         speckle=float(np.sqrt(found_level.bend)),
         rms=float(np.sqrt(whole)),
         signal_range=float(np.median(widths)) if widths.size else 0.0,
-        correlation=likeness.correlation,
-        shared=likeness.by_noise,
+        correlation=neighbours.correlation,
+        shared=neighbours.by_noise,
         stripes=(lines[0] / max(whole, _TINY), lines[1] / max(whole, _TINY)),
         saturated=at_highest if at_highest > 1 / sample.size else 0.0,
         step=step_of(sample),
     )
 
 
-def likeness_left(planes: NDArray[Any], predicted: NDArray[Any]) -> Likeness:
-    """Tell how alike neighbours are in what a prediction left of an image.
+def residual_correlation(
+    planes: NDArray[Any], predicted: NDArray[Any]
+) -> NeighbourCorrelation:
+    """Measure the correlation of neighbours in what a prediction left of an image.
 
     Parameters
     ----------
@@ -267,10 +269,10 @@ def likeness_left(planes: NDArray[Any], predicted: NDArray[Any]) -> Likeness:
     along_y, along_x = _autocorrelations(blocks.flattest(level))
     y, x = (min(float(lags[1]) / _UNPREDICTED, 1.0) for lags in (along_y, along_x))
     uneven = _unevenness(blocks, level, along_y, along_x)
-    blocks = Blocks.of(noisy, _QUICK, stride=_QUICK_STRIDE)
-    quick = _rms(noisy, fit_noise_level(blocks))
-    share = quick / max(_rms(noisy, level), _TINY)
-    return Likeness((y, x), _is_noise(max(y, x), share, uneven))
+    blocks = Blocks.of(noisy, _HIGH, stride=_HIGH_STRIDE)
+    rms_high = _rms(noisy, fit_noise_level(blocks))
+    share = rms_high / max(_rms(noisy, level), _TINY)
+    return NeighbourCorrelation((y, x), _is_noise(max(y, x), share, uneven))
 
 
 def _autocorrelations(blocks: Array) -> tuple[Array, Array]:
@@ -292,10 +294,10 @@ def _unevenness(
     return float(np.log(max(high, _TINY) / max(low, _TINY)) / scatter)
 
 
-def _is_noise(correlation: float, quick_share: float, uneven: float) -> bool:
-    """Return whether neighbours are alike by noise that they share."""
-    most = _QUICK_SHARE - _QUICK_SHARE_PER_CORRELATION * correlation
-    margin = most - quick_share
+def _is_noise(correlation: float, high_share: float, uneven: float) -> bool:
+    """Return whether it is noise by which neighbours correlate."""
+    most = _HIGH_SHARE - _HIGH_SHARE_PER_CORRELATION * correlation
+    margin = most - high_share
     evenly = uneven < _MOST_UNEVEN + _MOST_UNEVEN_PER_SHARE * margin
     return correlation >= _SHARED and margin >= 0 and evenly
 

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import Likeness, NoiseEstimate, estimate_noise
+from napari_mpi.analysis.noise import (
+    NeighbourCorrelation,
+    NoiseEstimate,
+    estimate_noise,
+)
 
 __all__ = ["Verdict", "judge"]
 
@@ -100,8 +104,8 @@ def judge(
     if not noise.negligible:
         drift = float(difference.mean()) / noise.rms
         # What is left of noise that neighbours share is shared, too.
-        likeness = Likeness(noise.correlation, noise.shared)
-        remaining = estimate_noise(after, likeness=likeness, intensity=intensity)
+        neighbours = NeighbourCorrelation(noise.correlation, noise.shared)
+        remaining = estimate_noise(after, neighbours=neighbours, intensity=intensity)
         left = remaining.rms / noise.rms
     at_end = np.isin(after, limits) & ~np.isin(before, limits)
     found = {

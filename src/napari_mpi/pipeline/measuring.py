@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mpi.analysis.noise import (
-    Likeness,
+    NeighbourCorrelation,
     NoiseEstimate,
     estimate_noise,
-    likeness_left,
+    residual_correlation,
 )
 from napari_mpi.arrays.intensity import Scaling, seen
 from napari_mpi.config import PRESETS
@@ -64,7 +64,7 @@ def measure_noise(
         predict of a few crops tells how alike their noise is.
     """
     noise = estimate_noise(planes, intensity=intensity)
-    if not noise.alike:
+    if not noise.neighbours_correlate:
         return noise
     chosen = np.linspace(0, len(planes) - 1, min(len(planes), _N_PLANES))
     crops = [_centre(planes[place]) for place in chosen.round().astype(int)]
@@ -74,10 +74,10 @@ def measure_noise(
         return [_predicted(crop, weights, device, seed) for crop in noisy]
 
     predicted = memory.or_on_processor(predict, device)
-    left = likeness_left(torch.cat(noisy).numpy(), torch.cat(predicted).numpy())
+    left = residual_correlation(torch.cat(noisy).numpy(), torch.cat(predicted).numpy())
     y, x = (min(pair) for pair in zip(noise.correlation, left.correlation, strict=True))
-    likeness = Likeness((y, x), left.by_noise)
-    return estimate_noise(planes, likeness=likeness, intensity=intensity)
+    neighbours = NeighbourCorrelation((y, x), left.by_noise)
+    return estimate_noise(planes, neighbours=neighbours, intensity=intensity)
 
 
 def _predicted(

@@ -19,7 +19,7 @@ __all__ = [
     "autocorrelation",
     "common_to_lines",
     "fit_noise_level",
-    "low_cosines",
+    "low_frequencies",
     "polynomials",
     "share_left",
     "step_of",
@@ -76,7 +76,7 @@ class Blocks:
 
     residual: Array  # (N, B, B)
     mean: Array  # (N,)
-    variance: Array  # (N,), per remaining degree of freedom
+    variance: Array  # (N,), per remaining degree of degrees_of_freedom
     removed: Array  # (B * B, n), orthonormal columns that span what was removed
 
     @classmethod
@@ -108,8 +108,8 @@ class Blocks:
             )
         )
         residual = blocks - (blocks @ removed) @ removed.T
-        freedom = size * size - removed.shape[1]
-        variance = (residual**2).sum(axis=1) / freedom
+        degrees_of_freedom = size * size - removed.shape[1]
+        variance = (residual**2).sum(axis=1) / degrees_of_freedom
         # Blocks at the ends of the range are cut off there and look too quiet. Where
         # photons are counted one by one, though, many pixels have none.
         at_low, at_high = (
@@ -160,15 +160,15 @@ def polynomials(size: int, degree: int) -> Array:
     return q
 
 
-def low_cosines(size: int) -> Array:
-    """Return the cosines over a block that are slow along Y or along X, in columns.
+def low_frequencies(size: int) -> Array:
+    """Return the cosines over a block that are low along Y or along X, in columns.
 
-    What they leave, quick in both directions, is hardly ever structure.
+    What they leave, high frequencies in both directions, is hardly ever structure.
     """
-    waves = dct(np.eye(size), axis=0, norm="ortho")  # a row each, the slowest first
-    quick = np.arange(size) >= size // 2
-    slow = ~np.logical_and.outer(quick, quick).ravel()
-    basis: Array = np.kron(waves, waves)[slow].T
+    waves = dct(np.eye(size), axis=0, norm="ortho")  # a row each, the lowest first
+    high = np.arange(size) >= size // 2
+    low = ~np.logical_and.outer(high, high).ravel()
+    basis: Array = np.kron(waves, waves)[low].T
     return basis
 
 
@@ -190,14 +190,14 @@ def fit_noise_level(
     n_bins = int(np.clip(len(blocks.mean) // _LEAST_BLOCKS, 1, _N_BINS))
     if n_bins < _FEWEST_BINS:
         n_bins = 1
-    freedom = blocks.residual[0].size - blocks.removed.shape[1]
+    degrees_of_freedom = blocks.residual[0].size - blocks.removed.shape[1]
     means, variances = [], []
     for members in np.array_split(np.argsort(blocks.mean), n_bins):
         n_flat = int(np.ceil(_FLAT_SHARE * len(members)))
         flat = members[np.argsort(blocks.variance[members])[:n_flat]]
         # The lowest of so many values of a normal distribution (Blom 1958).
         place = (np.arange(1, n_flat + 1) - 0.375) / (len(members) + 0.25)
-        bias = 1 + np.sqrt(2 / freedom) * norm.ppf(place).mean()
+        bias = 1 + np.sqrt(2 / degrees_of_freedom) * norm.ppf(place).mean()
         means.append(blocks.mean[flat].mean())
         variances.append(blocks.variance[flat].mean() / (bias * left))
     offset = float(np.percentile(blocks.mean, 1))
@@ -206,7 +206,7 @@ def fit_noise_level(
     if n_bins == 1:
         above = np.zeros(1)  # one point says nothing of a slope
     line, missed = _fitted([np.ones(n_bins), above], variance)
-    by_chance = np.sqrt(2 / freedom / n_flat)
+    by_chance = np.sqrt(2 / degrees_of_freedom / n_flat)
     if may_bend and missed > max(_MOST_MISSED, _MOST_BY_CHANCE * by_chance):
         bent, missed_by_bent = _fitted([np.ones(n_bins), above, above**2], variance)
         if missed_by_bent < _MUCH_CLOSER * missed:
@@ -282,5 +282,5 @@ def share_left(blocks: Blocks, along_y: Array, along_x: Array) -> float:
     )
     covariance = np.kron(rows, columns)  # (B * B, B * B)
     lost = float(np.einsum("in,ij,jn->", blocks.removed, covariance, blocks.removed))
-    freedom = len(covariance) - blocks.removed.shape[1]
-    return float(max((len(covariance) - lost) / freedom, 0.1))
+    degrees_of_freedom = len(covariance) - blocks.removed.shape[1]
+    return float(max((len(covariance) - lost) / degrees_of_freedom, 0.1))

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import skimage.data
+
+from napari_mpi.analysis.noise_blocks import (
+    Blocks,
+    NoiseLevel,
+    common_to_lines,
+    fit_noise_level,
+    low_frequencies,
+    polynomials,
+    step_of,
+)
+
+
+def test_a_basis_is_orthonormal_and_spans_what_it_says():
+    for basis in (polynomials(8, 2), low_frequencies(16)):
+        np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-9)
+    y, x = np.mgrid[:8, :8]
+    plane = (3 + 2 * y - x + 0.5 * x * y).ravel().astype(float)
+    removed = polynomials(8, 2)
+    np.testing.assert_allclose(removed @ (removed.T @ plane), plane, atol=1e-9)
+
+
+def test_blocks_at_the_ends_of_the_range_are_left_out(rng):
+    plane = np.maximum(100 * rng.standard_normal((1, 128, 128)), 0)
+    plane[:, :, 64:] += 1000
+    blocks = Blocks.of(plane, polynomials(8, 2))
+    assert blocks.mean.min() > 500  # the left half is cut off at 0
+    counts = rng.poisson(0.5, (1, 128, 128)).astype(float)
+    blocks = Blocks.of(counts, polynomials(8, 2))
+    assert blocks.variance.mean() == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_noise_level_is_read_from_the_flattest_blocks(rng):
+    clean = skimage.data.camera()[np.newaxis].astype(float)
+    removed = low_frequencies(16)
+    photons = 4 * rng.poisson(clean / 4) + 3 * rng.standard_normal(clean.shape)
+    level = fit_noise_level(Blocks.of(photons, removed, stride=4), may_bend=True)
+    assert level.bend == 0
+    at = np.array([50.0, 200.0])
+    np.testing.assert_allclose(level.variance(at), 4 * at + 9, rtol=0.25)
+    speckled = clean * (1 + 0.3 * rng.standard_normal(clean.shape))
+    level = fit_noise_level(Blocks.of(speckled, removed, stride=4), may_bend=True)
+    np.testing.assert_allclose(level.variance(at), (0.3 * at) ** 2, rtol=0.25)
+    straight = fit_noise_level(Blocks.of(speckled, removed, stride=4))
+    assert straight.bend == 0
+
+
+def test_the_noise_level_does_not_fall_below_that_of_the_dark():
+    level = NoiseLevel(offset=10.0, floor=4.0, slope=2.0, bend=0.5)
+    np.testing.assert_allclose(level.variance(np.array([-5, 10, 14])), [4, 4, 20])
+
+
+def test_what_rows_have_in_common_is_told_from_structure(rng):
+    rows = 3 * rng.standard_normal((1, 256, 1))
+    noise = 5 * rng.standard_normal((1, 256, 256))
+    assert common_to_lines(rows + noise) == pytest.approx(9, rel=0.3)
+    assert common_to_lines(noise) < 0.3
+    edges = np.where(np.arange(256) // 40 % 2, 200.0, 0.0)[np.newaxis, :, np.newaxis]
+    assert common_to_lines(edges + noise) < 0.5
+
+
+@pytest.mark.parametrize("step", [1.0, 0.25, 64.0])
+def test_the_step_of_values(step, rng):
+    assert step_of(step * rng.integers(0, 9, (1, 32, 32))) == step
+    assert step_of(np.full((1, 32, 32), step)) == 0
