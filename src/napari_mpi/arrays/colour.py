@@ -9,7 +9,7 @@ component would hold the structure of all and the noise of all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,32 +27,35 @@ _FINE, _COARSE = 1.0, 4.0
 _MUCH = 0.6
 
 
-def have_structure_in_common(planes: NDArray[Any]) -> bool:
+def have_structure_in_common(planes: Iterable[NDArray[Any]]) -> bool:
     """Tell whether red, green and blue show the same structure, as photographs do.
 
     Parameters
     ----------
-    planes : ndarray
-        RGB planes, shape (N, Y, X, 3 or more).
+    planes : iterable of ndarray
+        RGB planes, shape (Y, X, 3 or more), which are looked at one by one.
 
     Notes
     -----
     Two halves of the pixels, whose noise is independent, are multiplied: what is left
     is the covariance of structure alone.
     """
-    rgb = planes[..., :3].astype(np.float64)
-    height, width = (size // 2 * 2 for size in rgb.shape[1:3])
-    halves = [rgb[:, start:height:2, start:width:2] for start in (0, 1)]
-    one, other = (_band(half).reshape(-1, 3) for half in halves)
-    covariance = one.T @ other
+    covariance = np.zeros((3, 3))
+    for plane in planes:
+        height, width = (size // 2 * 2 for size in plane.shape[:2])
+        one, other = (
+            _band(plane[start:height:2, start:width:2, :3]).reshape(-1, 3)
+            for start in (0, 1)
+        )
+        covariance += one.T @ other
     total = float(np.trace(covariance))
     return total > 0 and float(covariance.sum()) / 3 > _MUCH * total
 
 
-def _band(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _band(rgb: NDArray[Any]) -> NDArray[np.float64]:
+    values = rgb.astype(np.float64)
     fine, coarse = (
-        ndimage.gaussian_filter(planes, (0, sigma, sigma, 0))
-        for sigma in (_FINE, _COARSE)
+        ndimage.gaussian_filter(values, (sigma, sigma, 0)) for sigma in (_FINE, _COARSE)
     )
     band: NDArray[np.float64] = fine - coarse
     return band

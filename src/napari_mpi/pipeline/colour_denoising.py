@@ -69,8 +69,7 @@ class ColourDenoising(JointDenoising):
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
         chosen = spread_evenly(list(grid.indices()), N_NOISE_PLANES)
-        planes = np.stack([np.asarray(image[index]) for index in chosen])
-        together = have_structure_in_common(planes)
+        together = have_structure_in_common(np.asarray(image[i]) for i in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
         runs: list[Denoising] = []
         for number in range(3):

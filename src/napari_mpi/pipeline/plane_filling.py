@@ -124,7 +124,7 @@ class PlaneFiller:
         channels = self._grid.to_channels(noisy)
         intensity = store.intensity(index)
         if intensity is not None:
-            intensity = self._grid.to_channels(intensity[region])
+            intensity = intensity[:, *region]
         passes = Passes(
             self._photometry.to_network(channels),
             self._plan.weights.build(),
@@ -160,13 +160,10 @@ class PlaneFiller:
 
     def _put_back(self, work: _AtWork) -> None:
         store = self._store
-        intensity = store.intensity(work.plane.index)
-        if intensity is not None:
-            intensity = self._grid.to_channels(intensity)
         values, errors = self._photometry.to_input(
             work.filling,
             self._grid.to_channels(work.noisy),
-            intensity,
+            store.intensity(work.plane.index),
             uncertainty=store.uncertainty is not None,
         )
         if errors is not None:

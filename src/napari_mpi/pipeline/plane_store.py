@@ -196,14 +196,19 @@ class PlaneStore:
         return self._stacked([self.image[index] for index in indices])
 
     def intensity(self, index: Index) -> NDArray[Any] | None:
-        """Return what the noise of a plane depends on, if not its own values."""
-        return None if self._intensity is None else np.asarray(self._intensity[index])
+        """Return what the noise of a plane depends on, if not its own values.
+
+        The shape is (C, Y, X).
+        """
+        if self._intensity is None:
+            return None
+        return self._grid.to_channels(np.asarray(self._intensity[index]))
 
     def intensities(self, indices: list[Index]) -> NDArray[Any] | None:
         """Return what the noise of planes depends on, (N, Y, X), as `intensity`."""
-        if self._intensity is None:
-            return None
-        return self._stacked([np.asarray(self._intensity[index]) for index in indices])
+        found = [self.intensity(index) for index in indices]
+        known = [one for one in found if one is not None]
+        return np.concatenate(known) if known else None
 
     def _stacked(self, planes: list[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([self._grid.to_channels(plane) for plane in planes])
