@@ -110,3 +110,10 @@ def test_the_forecast_of_a_colour_image_is_that_of_its_components(colour_image):
     forecast = iter_denoise(colour_image, rgb=True, n_iter=1, n_passes=2).forecast()
     assert forecast.seconds > 0
     assert forecast.memory > 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e300])
+def test_a_colour_that_is_no_number_is_refused_in_words(colour_image, value):
+    colour_image[3, 4, 1] = value
+    with pytest.raises(ValueError, match="NaN or infinite|expected no more than"):
+        denoise(colour_image, rgb=True)

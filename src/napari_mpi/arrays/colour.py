@@ -41,13 +41,15 @@ def have_structure_in_common(planes: Iterable[NDArray[Any]]) -> bool:
     is the covariance of structure alone.
     """
     covariance = np.zeros((3, 3))
-    for plane in planes:
-        height, width = (size // 2 * 2 for size in plane.shape[:2])
-        one, other = (
-            _band(plane[start:height:2, start:width:2, :3]).reshape(-1, 3)
-            for start in (0, 1)
-        )
-        covariance += one.T @ other
+    # What is not finite, or too large, is refused when the planes are read.
+    with np.errstate(invalid="ignore", over="ignore"):
+        for plane in planes:
+            height, width = (size // 2 * 2 for size in plane.shape[:2])
+            one, other = (
+                _band(plane[start:height:2, start:width:2, :3]).reshape(-1, 3)
+                for start in (0, 1)
+            )
+            covariance += one.T @ other
     total = float(np.trace(covariance))
     return total > 0 and float(covariance.sum()) / 3 > _MUCH * total
 
