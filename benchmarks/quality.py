@@ -14,7 +14,7 @@ salt-and-pepper (5 % of the values). "stains" is an RGB image whose colours are 
 the FMD scenes. "official" is `paper-fast` from the weights of the
 MPI authors, with the noise kind that the paper takes for such images, and
 "official-paper" is `paper` from the same. "CAREamics" trains Noise2Void on the one
-noisy image, for 100 epochs of 50 batches of 16 patches.
+noisy image, which a crop of 256x256 pixels makes one batch an epoch, for 1,000 epochs.
 """
 
 from __future__ import annotations
@@ -170,8 +170,7 @@ def careamics(noisy: Image) -> Image:
         axes="YXC" if colours else "YX",
         patch_size=[64, 64],
         batch_size=16,
-        num_epochs=100,
-        num_steps=50,
+        num_epochs=1000,
         **colours,
     )
     with tempfile.TemporaryDirectory() as folder:

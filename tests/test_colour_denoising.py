@@ -117,3 +117,16 @@ def test_a_colour_that_is_no_number_is_refused_in_words(colour_image, value):
     colour_image[3, 4, 1] = value
     with pytest.raises(ValueError, match="NaN or infinite|expected no more than"):
         denoise(colour_image, rgb=True)
+
+
+def test_salt_and_pepper_in_single_colours_is_filled(rng):
+    gray = 40 + 160 * fluorescence_image((96, 96), np.random.default_rng(4))
+    clean = (gray[..., np.newaxis] * [1.0, 0.8, 0.9]).clip(1, 254).astype(np.uint8)
+    drawn = rng.random(clean.shape)
+    salted = np.where(drawn < 0.02, 0, np.where(drawn > 0.98, 255, clean))
+    result = denoise(salted.astype(np.uint8), rgb=True)
+    hit = salted != clean
+    np.testing.assert_array_equal(result.image[~hit], clean[~hit])
+    assert np.square(result.image - clean.astype(float)).mean() < 10
+    np.testing.assert_array_equal(result.image + result.noise_map, salted)
+    assert result.report["stuck"] == pytest.approx(hit.mean(), rel=0.1)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from napari_mpi import denoise, iter_denoise
+from napari_mpi.pipeline.findings import in_words
+from napari_mpi.training.synthetic import fluorescence_image
 
 DTYPES = ["u1", "u2", "u4", "i1", "i2", "i4", "i8", "u8", "f2", "f4", "f8"]
 
@@ -323,3 +325,52 @@ def test_a_plane_is_shown_as_soon_as_each_pixel_has_a_prediction(rng):
         elif len(seen) == 2:
             assert (run.image[0] != stack[0]).any()
     assert seen == [False] + [True] * 7
+
+
+@pytest.fixture
+def damaged(rng):
+    """A clean 8-bit image, and the same with salt and pepper in a twentieth."""
+    clean = (40 + 160 * fluorescence_image((96, 96), rng)).clip(0, 250).astype(np.uint8)
+    drawn = rng.random(clean.shape)
+    salted = np.where(drawn < 0.025, 0, np.where(drawn > 0.975, 255, clean))
+    return clean, salted.astype(np.uint8)
+
+
+def test_salt_and_pepper_is_filled_and_the_rest_of_a_clean_image_left(damaged):
+    clean, salted = damaged
+    result = denoise(salted)
+    hit = salted != clean
+    np.testing.assert_array_equal(result.image[~hit], clean[~hit])
+    assert np.abs(result.noise_map[hit]).min() > 0
+    assert np.square(result.image - clean.astype(float)).mean() < 4
+    np.testing.assert_array_equal(result.noise_map, salted - result.image.astype(float))
+    assert result.report["stuck"] == pytest.approx(hit.mean(), rel=0.05)
+    assert result.report["complete"]
+    assert any("stuck" in sentence for sentence in in_words(result.report))
+
+
+def test_salt_and_pepper_does_no_harm_to_a_noisy_image(damaged, rng):
+    clean, salted = damaged
+    noise = rng.normal(0, 12, clean.shape)
+    noisy = np.clip(clean + noise, 1, 254)
+    options = {"n_iter": 4, "n_passes": 4}
+    both = np.where(salted != clean, salted, noisy)
+    errors = [
+        np.square(denoise(image, **options).image - clean.astype(float)).mean()
+        for image in (noisy, both)
+    ]
+    assert errors[1] < 1.5 * errors[0]
+
+
+def test_the_papers_presets_take_salt_and_pepper_as_it_is(damaged):
+    _, salted = damaged
+    report = denoise(salted, preset="paper-fast", n_iter=1).report
+    assert report["stuck"] == 0
+
+
+def test_only_planes_with_stuck_pixels_are_changed(damaged):
+    clean, salted = damaged
+    result = denoise(np.stack([clean, salted]))
+    np.testing.assert_array_equal(result.image[0], clean)
+    assert result.report["planes_done"] == 2
+    assert np.any(result.image[1] != salted)

@@ -62,7 +62,7 @@ def test_a_result_is_rounded_and_the_noise_map_is_what_is_missing(rng):
     assert np.array_equal(store.noise_map[1], source[1] - 100.0)
     assert np.array_equal(store.image[0], source[0])
     assert np.array_equal(store.noisy([(1,)])[0], source[1])
-    assert (store.current([(1,)]) == 100).all()
+    assert (store.done([(1,)]) == 100).all()
 
 
 def test_colours_count_as_planes(rng):

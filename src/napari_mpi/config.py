@@ -86,6 +86,9 @@ class FillConfig:
         `napari_mpi.engine.wiener`.
     keep_mean : bool
         Shift the result smoothly so that its local mean is the noisy image's.
+    fill_stuck : bool
+        Fill pixels that are stuck at the lowest or highest value from their
+        neighbours first, see `napari_mpi.analysis.stuck_pixels`.
     early_stopping : bool
         Keep a share of the pixels out of the training, and end when the estimate no
         longer comes closer to them; `n_iter` is the most then.
@@ -112,6 +115,7 @@ class FillConfig:
     own_pixel: bool = False
     wiener: bool = False
     keep_mean: bool = False
+    fill_stuck: bool = False
     early_stopping: bool = False
     learning_rate: float = 2e-3
     scaling: ScalingMode = "range"
@@ -151,6 +155,7 @@ _AUTO = FillConfig(
     own_pixel=True,
     wiener=True,
     keep_mean=True,
+    fill_stuck=True,
     early_stopping=True,
     scaling="percentile",
     precision="auto",

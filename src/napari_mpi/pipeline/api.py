@@ -179,7 +179,7 @@ def iter_denoise(
         axis = _leading_axis(channel_axis, grid)
         run: Denoising = ChannelDenoising(image, axis, begin, uncertainty=uncertainty)
     elif rgb and preset in MEASURING and loaded.image_channels == 1:
-        run = ColourDenoising(image, grid, begin)
+        run = ColourDenoising(image, grid, begin, fill_stuck=request.fills_stuck)
     else:
         run = begin(image, grid)
     if run.unchanged is not None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.colour import (
     BRIGHTNESS_FIRST,
     ONE_BY_ONE,
-    ColourAxes,
     have_structure_in_common,
 )
 from napari_mpi.arrays.intensity import to_dtype
@@ -35,13 +35,14 @@ class _Component:
 
     dtype = np.dtype(np.float64)
 
-    def __init__(self, image: Any, axes: ColourAxes, number: int) -> None:
-        self._image, self._axes, self._number = image, axes, number
-        self.shape = tuple(image.shape[:-1])
+    def __init__(
+        self, read: Callable[[Any], NDArray[Any]], shape: tuple[int, ...], number: int
+    ) -> None:
+        self._read, self._number = read, number
+        self.shape = shape
 
     def __getitem__(self, index: Any) -> NDArray[np.float64]:
-        components = self._axes.split(np.asarray(self._image[index]))
-        return np.ascontiguousarray(components[self._number])
+        return np.ascontiguousarray(self._read(index)[self._number])
 
 
 class ColourDenoising(JointDenoising):
@@ -60,20 +61,28 @@ class ColourDenoising(JointDenoising):
     begin : callable
         Starts the run of a component: takes that, its grid, and what its noise depends
         on.
+    fill_stuck : bool
+        Whether to fill stuck pixels before the colours are taken apart.
     """
 
     def __init__(
-        self, image: Any, grid: PlaneGrid, begin: Callable[..., Denoising]
+        self,
+        image: Any,
+        grid: PlaneGrid,
+        begin: Callable[..., Denoising],
+        *,
+        fill_stuck: bool,
     ) -> None:
-        self._source, self._grid = image, grid
+        self._source, self._grid, self._fill_stuck = image, grid, fill_stuck
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
         chosen = spread_evenly(list(grid.indices()), N_NOISE_PLANES)
-        together = have_structure_in_common(np.asarray(image[i]) for i in chosen)
+        together = have_structure_in_common(self._colours(index) for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
+        self._stuck = self._share_of_stuck()
         runs: list[Denoising] = []
         for number in range(3):
-            component: Any = _Component(image, self._axes, number)
+            component: Any = _Component(self._components, grid.shape[:-1], number)
             if not self._on_disk:
                 component = component[...]
             # Denoised by the time that the differences are filled.
@@ -81,6 +90,11 @@ class ColourDenoising(JointDenoising):
             part = PlaneGrid.of(component, rgb=False)
             runs.append(begin(component, part, intensity=brightness))
         super().__init__(runs)
+
+    @property
+    def unchanged(self) -> str | None:
+        """Why the image is returned as it is, if it is."""
+        return None if self._stuck else super().unchanged
 
     @property
     def image(self) -> None:
@@ -95,15 +109,16 @@ class ColourDenoising(JointDenoising):
         """Return what is reached; colours that were not begun are still noisy."""
         parts = [run.result() for run in self._runs]
         dtype = np.dtype(self._source.dtype).newbyteorder("=")
+        clean = super().unchanged is not None
         image = memory.allocate(self._grid.shape, dtype, self._on_disk)
         noise_map = memory.allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
             noisy = np.asarray(self._source[index]).astype(dtype, copy=False)
-            plane = noisy
-            if self.unchanged is None:
+            colours = self._colours(index)
+            if not clean:
                 components = np.stack([part.image[index] for part in parts])
                 colours = to_dtype(self._axes.join(components), dtype)
-                plane = np.concatenate([colours, noisy[..., 3:]], axis=-1)
+            plane = np.concatenate([colours, noisy[..., 3:]], axis=-1)
             image[index] = plane
             noise_map[index] = noisy.astype(np.float64) - plane
             memory.let_go(image)
@@ -111,10 +126,31 @@ class ColourDenoising(JointDenoising):
         report = self._report(parts)
         return Denoised(image, noise_map, report, self._uncertainty(parts))
 
+    def _colours(self, index: Any) -> NDArray[Any]:
+        """Return (..., Y, X, 3) with stuck pixels filled."""
+        rgb = np.asarray(self._source[index])[..., :3]
+        if self._fill_stuck:
+            planes = np.moveaxis(rgb, -1, 0)
+            filled = fill_stuck(planes.reshape(-1, *planes.shape[-2:]))
+            rgb = np.moveaxis(filled.reshape(planes.shape), 0, -1)
+        return rgb
+
+    def _components(self, index: Any) -> NDArray[np.float64]:
+        return self._axes.split(self._colours(index))
+
+    def _share_of_stuck(self) -> float:
+        shares = [
+            float((self._colours(index) != self._source[index][..., :3]).mean())
+            for index in self._grid.indices()
+            if self._fill_stuck
+        ]
+        return sum(shares) / self._grid.n_planes
+
     def _report(self, parts: list[Denoised]) -> dict[str, Any]:
         report = {
             **joint_report(parts),
             "rgb": True,
+            "stuck": self._stuck,
             "planes_done": min(part.report["planes_done"] for part in parts),
         }
         if self._axes is BRIGHTNESS_FIRST:

@@ -62,6 +62,8 @@ def in_words(report: Mapping[str, Any]) -> list[str]:
     if verdict is not None:
         said = list(verdict["warnings"])
         said = said or ["Nothing suspicious was found in the noise map."]
+    elif report.get("stuck") and report.get("complete", True):
+        said = ["Nothing but stuck pixels was changed, so there is nothing to judge."]
     elif report.get("planes_done") and report.get("complete", True):
         said = ["The image was returned as it is, so there is nothing to judge."]
     else:
@@ -70,6 +72,11 @@ def in_words(report: Mapping[str, Any]) -> list[str]:
         said.append(
             f"{report['planes_done']} of {report['n_planes']} planes are finished; the "
             "others are not, or only in part."
+        )
+    if stuck := report.get("stuck"):
+        said.append(
+            f"{100 * stuck:.2g} % of the pixels are stuck at the lowest or highest "
+            "value, and were filled from their neighbours."
         )
     choice = report.get("choice")
     return [*said, *([choice] if choice else []), *report.get("fallbacks", ())]

@@ -69,6 +69,7 @@ def joint_report(parts: Sequence[Denoised]) -> dict[str, Any]:
     return {
         **reports[0],
         "iterations": sum(report["iterations"] for report in reports),
+        "stuck": sum(report["stuck"] for report in reports) / len(reports),
         "complete": all(report["complete"] for report in reports),
         # Each once, though several parts met it.
         "fallbacks": list(

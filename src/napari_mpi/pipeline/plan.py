@@ -42,6 +42,11 @@ class Request:
         """Whether settings are chosen by the noise that is found."""
         return self.preset in MEASURING and self.noise is None
 
+    @property
+    def fills_stuck(self) -> bool:
+        """Whether stuck pixels are filled before the noise is measured."""
+        return fill_config(self.preset, self.noise, **self.settings).fill_stuck
+
     def config(
         self, found: NoiseEstimate | None, weights: Weights, device: torch.device
     ) -> tuple[FillConfig, Choice | None]:
@@ -107,6 +112,11 @@ class Plan:
     choice: Choice | None
     scaling: Scaling
 
+    @property
+    def clean(self) -> bool:
+        """Whether noise was looked for, and there is none to remove."""
+        return self.choice is not None and self.choice.clean
+
     @classmethod
     def make(
         cls,
@@ -122,7 +132,7 @@ class Plan:
         if not store.constant:
             # Empty frames would only widen the range.
             chosen = spread_evenly(store.filled, N_NOISE_PLANES)
-            planes, intensity = store.current(chosen), store.intensities(chosen)
+            planes, intensity = store.waiting(chosen), store.intensities(chosen)
             if request.measures and weights.know_noise:
                 scaling = Scaling.fit(store.sample, "percentile")
                 noise = measure_noise(

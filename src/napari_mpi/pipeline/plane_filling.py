@@ -41,6 +41,7 @@ class _AtWork:
 
     plane: Plane
     noisy: NDArray[Any]
+    channels: NDArray[Any]  # of the noisy plane, with its stuck pixels filled
     filling: Fill | Passes
 
 
@@ -79,16 +80,17 @@ class PlaneFiller:
     def iterate_over(self, plane: Plane) -> Iterator[FillStep]:
         """Fill a plane as the paper does, by a network that learns from it."""
         noisy = self._store.plane(plane.index)
+        channels = self._store.channels(noisy)
 
         def begin() -> Fill:
             fill = Fill(
-                self._scaled(noisy),
+                self._photometry.to_network(channels),
                 self._plan.weights.build(),
                 self._plan.config,
                 seed=self._plan.plane_seed(plane.number),
                 device=self._resources.device,
             )
-            self._at_work = _AtWork(plane, noisy, fill)
+            self._at_work = _AtWork(plane, noisy, channels, fill)
             self.losses = {"plane": plane.number, "losses": [], "validations": []}
             return fill
 
@@ -101,10 +103,11 @@ class PlaneFiller:
     def fill(self, plane: Plane, states: list[State]) -> Iterator[PassStep]:
         """Fill a plane by passes of networks that are adapted already."""
         noisy = self._store.plane(plane.index)
+        channels = self._store.channels(noisy)
 
         def begin() -> Passes:
             passes = Passes(
-                self._scaled(noisy),
+                self._photometry.to_network(channels),
                 self._plan.weights.build(),
                 states,
                 self._plan.config,
@@ -112,16 +115,22 @@ class PlaneFiller:
                 device=self._resources.device,
                 tile_size=self._resources.tile_size,
             )
-            self._at_work = _AtWork(plane, noisy, passes)
+            self._at_work = _AtWork(plane, noisy, channels, passes)
             return passes
 
         yield from self._resources.until_it_fits(begin, in_tiles=True)
 
+    def fill_only_stuck(self, plane: Plane) -> None:
+        """Fill the stuck pixels of a plane, and change nothing else."""
+        noisy = self._store.plane(plane.index)
+        self._store.put(plane.index, noisy, self._store.channels(noisy))
+        self.touched.add(plane.index)
+
     def look(self, index: Index, region: tuple[slice, slice]) -> NDArray[Any]:
         """Fill a rectangle of a plane by the network as it comes, and return it."""
         store = self._store
-        noisy = store.original(index)[region]
-        channels = self._grid.to_channels(noisy)
+        noisy = store.original(index)
+        channels = store.channels(noisy)[:, *region]
         intensity = store.intensity(index)
         if intensity is not None:
             intensity = intensity[:, *region]
@@ -139,13 +148,13 @@ class PlaneFiller:
             passes, channels, intensity, uncertainty=False
         )
         store.let_go()
-        return self._grid.from_channels(to_dtype(values, store.dtype), noisy)
+        return self._grid.from_channels(to_dtype(values, store.dtype), noisy[region])
 
     def read(self, index: Index) -> Tensor:
         """Return a plane as the network takes it, and keep nothing else of it."""
-        scaled = self._scaled(self._store.plane(index))
+        channels = self._store.channels(self._store.plane(index))
         self._store.let_go()
-        return scaled
+        return self._photometry.to_network(channels)
 
     def refresh(self) -> None:
         """Put back what is reached of the plane at work, if that is all of it.
@@ -162,7 +171,7 @@ class PlaneFiller:
         store = self._store
         values, errors = self._photometry.to_input(
             work.filling,
-            self._grid.to_channels(work.noisy),
+            work.channels,
             store.intensity(work.plane.index),
             uncertainty=store.uncertainty is not None,
         )
@@ -181,6 +190,3 @@ class PlaneFiller:
         """Put back a plane that an earlier run finished."""
         self._store.restore(plane.index, arrays)
         self.touched.add(plane.index)
-
-    def _scaled(self, plane: NDArray[Any]) -> Tensor:
-        return self._photometry.to_network(self._grid.to_channels(plane))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.intensity import to_dtype, without_hot_pixels
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
@@ -64,6 +65,8 @@ class PlaneStore:
         Where image, noise map and uncertainty go.
     intensity : array_like, optional
         What the noise depends on, if not the source's own values; of the same shape.
+    fill_stuck : bool
+        Whether to fill stuck pixels before anything else looks at a plane.
 
     Attributes
     ----------
@@ -77,6 +80,8 @@ class PlaneStore:
         The pixel type, in native byte order.
     sample : ndarray
         Some values of all planes, hot pixels aside.
+    stuck : float
+        Share of the pixels that are stuck, if these are to be filled.
     filled : list of tuple of int
         Index of each plane that holds more than one value.
     constant : bool
@@ -89,9 +94,16 @@ class PlaneStore:
     """
 
     def __init__(
-        self, source: Any, grid: PlaneGrid, results: Results, intensity: Any = None
+        self,
+        source: Any,
+        grid: PlaneGrid,
+        results: Results,
+        intensity: Any = None,
+        *,
+        fill_stuck: bool = False,
     ) -> None:
         self._source, self._grid, self._intensity = source, grid, intensity
+        self._fill_stuck, self.stuck = fill_stuck, 0.0
         self.image, self.noise_map = results.image, results.noise_map
         self.uncertainty = results.uncertainty
         self.dtype = self.image.dtype
@@ -115,7 +127,9 @@ class PlaneStore:
                 self.filled.append(index)
             if n_bad == 0 and max(-float(low), float(high)) <= _LARGEST:
                 stride = max(1, plane.size // per_plane | 1)
-                some = without_hot_pixels(channels).reshape(-1)[::stride]
+                filled = self.channels(plane)
+                self.stuck += float((filled != channels).mean()) / self._grid.n_planes
+                some = without_hot_pixels(filled).reshape(-1)[::stride]
                 # In the type of the pixels, whose range is a scaling by itself.
                 samples.append(to_dtype(some, self.dtype))
             self.let_go()
@@ -152,6 +166,11 @@ class PlaneStore:
         plane: NDArray[Any] = np.array(self._from_source(index))
         return plane
 
+    def channels(self, noisy: NDArray[Any]) -> NDArray[Any]:
+        """Return a noisy plane as (C, Y, X), with its stuck pixels filled."""
+        channels = self._grid.to_channels(noisy)
+        return fill_stuck(channels) if self._fill_stuck else channels
+
     def put(self, index: Index, noisy: NDArray[Any], values: NDArray[Any]) -> None:
         """Take the result of a plane, shape (C, Y, X), in the input's units."""
         channels = to_dtype(values, self.dtype)
@@ -185,15 +204,21 @@ class PlaneStore:
             self.uncertainty[index] = self._grid.from_channels(channels, nothing)
 
     def noisy(self, indices: list[Index]) -> NDArray[Any]:
-        """Return planes of the source, (N, Y, X); colours count as planes."""
-        return self._stacked([self._from_source(index) for index in indices])
-
-    def current(self, indices: list[Index]) -> NDArray[Any]:
-        """Return planes of the result, (N, Y, X), which are noisy until they are done.
+        """Return planes of the source, (N, Y, X), with their stuck pixels filled.
 
         Colours count as planes.
         """
-        return self._stacked([self.image[index] for index in indices])
+        planes = [self.channels(self._from_source(index)) for index in indices]
+        return np.concatenate(planes)
+
+    def waiting(self, indices: list[Index]) -> NDArray[Any]:
+        """Return what `noisy` does, of planes that are not done, from the result."""
+        return np.concatenate([self.channels(self.image[index]) for index in indices])
+
+    def done(self, indices: list[Index]) -> NDArray[Any]:
+        """Return planes of the result, (N, Y, X); colours count as planes."""
+        planes = [self._grid.to_channels(self.image[index]) for index in indices]
+        return np.concatenate(planes)
 
     def intensity(self, index: Index) -> NDArray[Any] | None:
         """Return what the noise of a plane depends on, if not its own values.
@@ -209,9 +234,6 @@ class PlaneStore:
         found = [self.intensity(index) for index in indices]
         known = [one for one in found if one is not None]
         return np.concatenate(known) if known else None
-
-    def _stacked(self, planes: list[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([self._grid.to_channels(plane) for plane in planes])
 
     def let_go(self) -> None:
         """Let what was read and written of files leave the memory."""

@@ -46,6 +46,7 @@ def write_report(
     losses: dict[str, Any] | None,
     verdict: Verdict | None,
     *,
+    stuck: float,
     uncertainty: bool,
 ) -> dict[str, Any]:
     """Return `Denoised.report`, JSON-serialisable."""
@@ -61,6 +62,7 @@ def write_report(
         "choice": None if plan.choice is None else plan.choice.reason,
         "noise_estimate": None if plan.noise is None else asdict(plan.noise),
         "verdict": None if verdict is None else asdict(verdict),
+        "stuck": stuck,
         "config": asdict(plan.config),
         "weights": weights.name,
         "weights_source": weights.source,

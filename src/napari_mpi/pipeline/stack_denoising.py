@@ -76,7 +76,9 @@ class StackDenoising(Denoising):
             image, grid.shape, uncertainty=uncertainty
         )
         self._grid = grid
-        self._store = PlaneStore(image, grid, results, intensity)
+        self._store = PlaneStore(
+            image, grid, results, intensity, fill_stuck=request.fills_stuck
+        )
         self._plan = Plan.make(self._store, request, weights, device=device, seed=seed)
         self._resources = Resources(device, grid.plane_shape)
         self._filler = PlaneFiller(self._store, grid, self._plan, self._resources)
@@ -97,9 +99,9 @@ class StackDenoising(Denoising):
         if self._store.constant:
             what = "The image" if self._grid.n_planes == 1 else "Each plane"
             return f"{what} is constant, so there is nothing to denoise"
-        choice = self._plan.choice
-        if choice is not None and choice.clean:
-            return choice.reason.removesuffix(".")
+        if self._plan.clean and self._store.stuck == 0:
+            assert self._plan.choice is not None
+            return self._plan.choice.reason.removesuffix(".")
         return None
 
     @property
@@ -111,7 +113,8 @@ class StackDenoising(Denoising):
         self, index: tuple[int, ...], region: tuple[slice, slice]
     ) -> NDArray[Any] | None:
         """Fill a rectangle by the network as it comes, in a moment."""
-        if all(plane.index != index for plane in self._to_fill()):
+        to_fill = [] if self._plan.clean else self._to_fill()
+        if all(plane.index != index for plane in to_fill):
             return None
         return self._filler.look(index, region)
 
@@ -131,7 +134,7 @@ class StackDenoising(Denoising):
     def forecast(self, n_planes: int | None = None) -> Forecast:
         """Try a piece of the image, for about a second, and tell what the run takes."""
         planes = self._to_fill()
-        if not planes:
+        if not planes or self._plan.clean:
             return Forecast(0.0, 0)
         return forecast(
             self._filler.read(planes[0].index),
@@ -152,6 +155,7 @@ class StackDenoising(Denoising):
             self._tally,
             self._filler.losses,
             self._judge(),
+            stuck=store.stuck,
             uncertainty=store.uncertainty is not None,
         )
         return Denoised(store.image, store.noise_map, report, store.uncertainty)
@@ -160,12 +164,12 @@ class StackDenoising(Denoising):
         """Look at a few finished planes; there is nothing to say before the first."""
         store, noise = self._store, self._plan.noise
         done = [index for index in store.filled if index in self._filler.touched]
-        if not done or noise is None:
+        if not done or noise is None or self._plan.clean:
             return None
         chosen = spread_evenly(done, N_NOISE_PLANES)
         return judge(
             store.noisy(chosen),
-            store.current(chosen),
+            store.done(chosen),
             noise,
             intensity=store.intensities(chosen),
         )
@@ -175,7 +179,9 @@ class StackDenoising(Denoising):
         try:
             planes = self._to_fill()
             self._tally.planes_done = self._grid.n_planes - len(planes)
-            if self._plan.config.crop_size is None:
+            if self._plan.clean:
+                yield from self._fill_only_stuck(planes)
+            elif self._plan.config.crop_size is None:
                 yield from self._iterate_over_planes(planes)
             else:
                 yield from self._adapt_then_fill(planes)
@@ -188,6 +194,15 @@ class StackDenoising(Denoising):
             return []
         numbers = {index: n for n, index in enumerate(self._grid.indices())}
         return [Plane(numbers[index], index) for index in self._store.filled]
+
+    def _fill_only_stuck(self, planes: list[Plane]) -> Generator[Progress, None, None]:
+        """Fill the stuck pixels of planes that have no noise besides."""
+        n_planes = self._grid.n_planes
+        for plane in planes:
+            self._filler.fill_only_stuck(plane)
+            self._finish(plane)
+            fraction = (plane.number + 1) / n_planes
+            yield Progress("filling", plane.number, n_planes, 1, 1, fraction)
 
     def _iterate_over_planes(
         self, planes: list[Plane]
