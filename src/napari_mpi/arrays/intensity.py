@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +21,9 @@ _PERCENTILES = (0.1, 99.9)
 _LOWEST_SEEN, _HIGHEST_SEEN = -0.25, 1.25
 # Of a pixel and its eight neighbours; fewer may be hot pixels.
 _N_STRUCTURE = 3
+# Between the second lowest and the second highest of eight noisy values lies half as much
+# as up to where hardly any noise reaches.
+_REACH = 2.0
 # Percentiles of a huge stack are read from a sample of this many values.
 _MAX_SAMPLE = 4_000_000
 
@@ -126,8 +128,9 @@ def without_hot_pixels(plane: NDArray[Any]) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        float64, each value no farther from its eight neighbours than these are from
-        each other: hardly any noise reaches there, and of a point in focus the tip.
+        float64, each value no farther from its eight neighbours than twice as much as
+        these are from each other, the highest and the lowest of them aside, as that may
+        be hot, too: hardly any noise reaches there, and of a point in focus the tip.
     """
     edges = [(0, 0)] * (plane.ndim - 2) + [(1, 1)] * 2
     padded = np.pad(plane.astype(np.float64), edges, mode="reflect")
@@ -138,10 +141,19 @@ def without_hot_pixels(plane: NDArray[Any]) -> NDArray[Any]:
         for column in range(3)
         if (row, column) != (1, 1)
     ]
-    lowest, highest = reduce(np.minimum, neighbours), reduce(np.maximum, neighbours)
-    reach = highest - lowest
+    highest = _second_highest(neighbours)
+    lowest = -_second_highest([-values for values in neighbours])
+    reach = _REACH * (highest - lowest)
     limited: NDArray[Any] = np.clip(plane, lowest - reach, highest + reach)
     return limited
+
+
+def _second_highest(arrays: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    first, second = np.maximum(*arrays[:2]), np.minimum(*arrays[:2])
+    for array in arrays[2:]:
+        second = np.maximum(second, np.minimum(first, array))
+        first = np.maximum(first, array)
+    return second
 
 
 def to_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
