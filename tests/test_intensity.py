@@ -137,7 +137,7 @@ def test_a_hot_pixel_is_brought_down_to_its_surroundings(rng):
 def test_hot_pixels_side_by_side_are_brought_down(rng):
     plane = rng.normal(100, 5, (40, 40))
     plane[20, 20:22] = 60000
-    assert without_hot_pixels(plane).max() < 150
+    assert without_hot_pixels(plane).max() < 160
 
 
 def test_a_point_in_focus_is_no_hot_pixel():

@@ -21,8 +21,8 @@ _PERCENTILES = (0.1, 99.9)
 _LOWEST_SEEN, _HIGHEST_SEEN = -0.25, 1.25
 # Of a pixel and its eight neighbours; fewer may be hot pixels.
 _N_STRUCTURE = 3
-# Between the second lowest and the second highest of eight noisy values lies half as much
-# as up to where hardly any noise reaches.
+# From the second lowest to the second highest of eight noisy values it is half as far
+# as from there to where hardly any noise reaches.
 _REACH = 2.0
 # Percentiles of a huge stack are read from a sample of this many values.
 _MAX_SAMPLE = 4_000_000
