@@ -6,6 +6,7 @@ from napari_mpi.arrays.colour import (
     BRIGHTNESS_FIRST,
     ONE_BY_ONE,
     have_structure_in_common,
+    light_in_difference,
 )
 from napari_mpi.training.synthetic import fluorescence_image
 
@@ -25,6 +26,21 @@ def test_independent_noise_stays_independent_and_as_strong(axes, rng):
     components = axes.split(rng.standard_normal((300, 300, 3)))
     covariance = np.cov(components.reshape(3, -1))
     np.testing.assert_allclose(covariance, np.eye(3), atol=0.02)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_photon_noise_of_a_difference_follows_the_light_in_it(number, rng):
+    clean = np.empty((128, 128, 3))
+    clean[:, :64] = 5, 90, 10
+    clean[:, 64:] = 80, 5, 40
+    clean[::16] *= 2
+    rgb = rng.poisson(clean)
+    light = light_in_difference(number, rgb, BRIGHTNESS_FIRST.split(clean)[0])
+    noise = BRIGHTNESS_FIRST.split(rgb - clean)[number]
+    for part in (np.s_[2:14, :56], np.s_[2:14, 72:]):
+        squares = [np.square(noise[row:][part]) for row in range(0, 112, 16)]
+        assert light[part].mean() == pytest.approx(np.mean(squares), rel=0.12)
+    assert light[16::16, :56].mean() > 1.2 * light[2:14, :56].mean()
 
 
 def test_gray_is_brightness_alone_and_transparency_is_left_out():

@@ -39,6 +39,23 @@ def test_what_looks_alike_is_seen_better_together(fibres, rng):
     assert error(together, fibres) < 0.95 * error(alone, fibres)
 
 
+def test_a_guide_finds_what_looks_alike_better_than_a_poor_estimate(fibres, rng):
+    # As a colour difference does, it shows the fibres of the brightness faintly.
+    faint = 0.5 + 0.2 * (fibres - 0.5)
+    noisy = faint + SIGMA * rng.standard_normal(faint.shape).astype(np.float32)
+    estimate = faint + 0.03 * rng.standard_normal(faint.shape).astype(np.float32)
+    variance = np.full_like(noisy, SIGMA**2)
+    planes = [noisy, estimate, estimate, variance]
+    unguided, guided = (
+        wiener_filter(
+            *(torch.from_numpy(plane)[None] for plane in (*planes, *more)),
+            independent=True,
+        )[0].numpy()
+        for more in ([], [fibres])
+    )
+    assert error(guided, faint) < 0.97 * error(unguided, faint)
+
+
 def test_where_the_estimate_is_flat_hardly_any_noise_comes_back(rng):
     flat = np.full((64, 64), 0.5, np.float32)
     noisy = flat + SIGMA * rng.standard_normal(flat.shape).astype(np.float32)

@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["BRIGHTNESS_FIRST", "ONE_BY_ONE", "ColourAxes", "have_structure_in_common"]
+__all__ = [
+    "BRIGHTNESS_FIRST",
+    "ONE_BY_ONE",
+    "ColourAxes",
+    "have_structure_in_common",
+    "light_in_difference",
+]
 
 _AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 # Structure is looked at between these widths of a Gaussian, in pixels of each half.
@@ -25,6 +31,8 @@ _FINE, _COARSE = 1.0, 4.0
 # Photographs and stained tissue have 0.7 or more of it in the brightness, three stains
 # that have nothing to do with each other a third.
 _MUCH = 0.6
+# Colours change less from pixel to pixel than brightness does.
+_COLOUR_SIGMA = 2.0
 
 
 def have_structure_in_common(planes: Iterable[NDArray[Any]]) -> bool:
@@ -104,6 +112,35 @@ def _opponent_errors_to_rgb(errors: NDArray[Any]) -> NDArray[np.float64]:
     variances = np.moveaxis(np.asarray(errors, np.float64) ** 2, 0, -1) @ _AXES**2
     rgb: NDArray[np.float64] = np.sqrt(variances)
     return rgb
+
+
+def light_in_difference(
+    number: int, rgb: NDArray[Any], brightness: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the light that a colour difference of `BRIGHTNESS_FIRST` is made of.
+
+    Parameters
+    ----------
+    number : int
+        Of the component: 1 or 2.
+    rgb : ndarray
+        A noisy plane, shape (Y, X, 3).
+    brightness : ndarray
+        Its denoised brightness, the component 0, shape (Y, X).
+
+    Returns
+    -------
+    ndarray
+        Shape (Y, X): the sum of red, green and blue, each times its squared share in
+        the difference, as photon noise adds up. Of the colours, which are still noisy,
+        a smooth version is taken, and what is fine from the brightness.
+    """
+    smooth = ndimage.gaussian_filter(
+        rgb[..., :3].astype(np.float64), (_COLOUR_SIGMA, _COLOUR_SIGMA, 0)
+    )
+    gray = np.asarray(brightness, np.float64) / np.sqrt(3)  # the mean of the colours
+    light: NDArray[np.float64] = smooth @ _AXES[number] ** 2 + gray - smooth.mean(-1)
+    return light
 
 
 def _to_channels(rgb: NDArray[Any]) -> NDArray[np.float64]:

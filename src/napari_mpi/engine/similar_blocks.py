@@ -24,7 +24,12 @@ _STEP = 4
 
 
 def filter_groups(
-    images: Tensor, variance: Tensor, spectrum: Tensor, trust: Tensor, basis: Tensor
+    images: Tensor,
+    guide: Tensor,
+    variance: Tensor,
+    spectrum: Tensor,
+    trust: Tensor,
+    basis: Tensor,
 ) -> Tensor:
     """Filter groups of similar blocks by what the estimate says is signal in them.
 
@@ -34,8 +39,10 @@ def filter_groups(
         A noisy plane in the network's range and a first estimate of it, shape
         (2, C, 1, H, W), extended by `REACH` pixels and one less than a block on all
         sides.
+    guide : Tensor
+        What tells which blocks are alike, extended likewise, shape (C, 1, H, W).
     variance : Tensor
-        Variance of the noise of each pixel, extended likewise, shape (C, 1, H, W).
+        Variance of the noise of each pixel, of the same shape.
     spectrum : Tensor
         Variance of each coefficient over that of a pixel, shape (C, 64, 1).
     trust : Tensor
@@ -51,7 +58,7 @@ def filter_groups(
 
     Notes
     -----
-    The estimate tells which blocks are alike. A group is taken apart into cosines along
+    A group is taken apart into cosines along
     rows, columns and members; of each coefficient the share ``s**2 / (s**2 + v)`` is
     kept, with s that of the estimate and v the variance of the noise. The mean of all
     is kept whole. The blocks that cover a pixel are averaged, each group weighted by
@@ -66,7 +73,7 @@ def filter_groups(
     for top in range(0, last + 1, n_rows):
         bottom = min(top + n_rows, last + 1) + 2 * REACH + BLOCK - 1
         rows = slice(top, bottom)
-        members = _similar((images[1, :, :, rows] / scale)[:, 0])  # (G, K)
+        members = _similar((guide[:, :, rows] / scale)[:, 0])  # (G, K)
         size = variance[0, 0, rows].shape
         for channel in range(len(variance)):
             blocks, weight = _filtered(

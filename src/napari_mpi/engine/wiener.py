@@ -31,6 +31,7 @@ def wiener_filter(
     estimate: Tensor,
     blind: Tensor,
     variance: Tensor,
+    guide: Tensor | None = None,
     *,
     caution: float = 1.0,
     independent: bool = False,
@@ -47,6 +48,8 @@ def wiener_filter(
         A first estimate of each pixel from others, of the same shape.
     variance : Tensor
         Variance of the noise of each pixel, of the same shape.
+    guide : Tensor, optional
+        What tells better than the estimate which blocks look alike, of the same shape.
     caution : float
         How many times as strong to take the noise: more than once where part of it was
         predicted, and the estimate is not free of it.
@@ -79,9 +82,11 @@ def wiener_filter(
     height, width = noisy.shape[-2:]
     edge = BLOCK - 1
     border = (edge + REACH,) * 2
-    noisy, estimate, blind, variance = (
+    guide = estimate if guide is None else guide
+    variance = variance.clamp_min(_LEAST_VARIANCE)
+    noisy, estimate, blind, guide, variance = (
         mirrored(plane, border, border)[:, None]
-        for plane in (noisy, estimate, blind, variance.clamp_min(_LEAST_VARIANCE))
+        for plane in (noisy, estimate, blind, guide, variance)
     )
     waves = cosines(BLOCK).to(noisy.device)
     basis = torch.kron(waves, waves)  # (64, 64)
@@ -93,7 +98,8 @@ def wiener_filter(
         filtered = _filter_blocks(*planes, spectrum, trust, basis)[0]
     else:
         images = torch.stack([noisy, estimate])
-        groups = filter_groups(images, variance, spectrum, trust, basis)[within]
+        groups = filter_groups(images, guide, variance, spectrum, trust, basis)
+        groups = groups[within]
         planes = images[within], groups, variance[within]
         # Each does better where the other does worse: fibres, and faint flat regions.
         both = (groups + _filter_blocks(*planes, spectrum, trust, basis)) / 2

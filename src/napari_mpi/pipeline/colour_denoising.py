@@ -14,6 +14,7 @@ from napari_mpi.arrays.colour import (
     BRIGHTNESS_FIRST,
     ONE_BY_ONE,
     have_structure_in_common,
+    light_in_difference,
 )
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
@@ -45,12 +46,28 @@ class _Component:
         return np.ascontiguousarray(self._read(index)[self._number])
 
 
+class _Light:
+    """What the noise of a colour difference follows, computed when it is read."""
+
+    def __init__(
+        self,
+        read: Callable[[Any], NDArray[Any]],
+        brightness: Any,
+        number: int,
+    ) -> None:
+        self._read, self._brightness, self._number = read, brightness, number
+
+    def __getitem__(self, index: Any) -> NDArray[np.float64]:
+        colours, brightness = self._read(index), self._brightness[index]
+        return light_in_difference(self._number, colours, brightness)
+
+
 class ColourDenoising(JointDenoising):
     """A run on RGB with gray weights, which fill one component after the other.
 
     Components are brightness and two colour differences where the colours have
     structure in common, and else the colours themselves. The noise of a difference
-    tells nothing of its own values, but depends on the brightness.
+    does not depend on its own values, but on the light that it is made of.
 
     Parameters
     ----------
@@ -85,10 +102,12 @@ class ColourDenoising(JointDenoising):
             component: Any = _Component(self._components, grid.shape[:-1], number)
             if not self._on_disk:
                 component = component[...]
-            # Denoised by the time that the differences are filled.
-            brightness = runs[0].image if together and runs else None
+            light = None
+            if together and runs:
+                # Brightness is denoised by the time that the differences are filled.
+                light = _Light(self._colours, runs[0].image, number)
             part = PlaneGrid.of(component, rgb=False)
-            runs.append(begin(component, part, intensity=brightness))
+            runs.append(begin(component, part, intensity=light))
         super().__init__(runs)
 
     @property

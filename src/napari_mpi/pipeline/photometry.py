@@ -177,6 +177,10 @@ class Photometry:
                 *(self._scaled(plane) for plane in (noisy, values, blind)),
                 torch.from_numpy(variance).float(),
             ]
+            if local.intensity is not None:
+                # Brightness shows structure better than a colour difference.
+                brightness = np.ascontiguousarray(local.intensity / self.scaling.gain)
+                planes.append(torch.from_numpy(brightness).float())
 
             def filtered(device: torch.device) -> Tensor:
                 on_device = [plane.to(device) for plane in planes]
