@@ -35,7 +35,7 @@ def test_photon_noise_of_a_difference_follows_the_light_in_it(number, rng):
     clean[:, 64:] = 80, 5, 40
     clean[::16] *= 2
     rgb = rng.poisson(clean)
-    light = light_in_difference(number, rgb, BRIGHTNESS_FIRST.split(clean)[0])
+    light = light_in_difference(number, rgb)
     noise = BRIGHTNESS_FIRST.split(rgb - clean)[number]
     for part in (np.s_[2:14, :56], np.s_[2:14, 72:]):
         squares = [np.square(noise[row:][part]) for row in range(0, 112, 16)]

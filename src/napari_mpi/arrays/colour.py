@@ -31,8 +31,6 @@ _FINE, _COARSE = 1.0, 4.0
 # Photographs and stained tissue have 0.7 or more of it in the brightness, three stains
 # that have nothing to do with each other a third.
 _MUCH = 0.6
-# Colours change less from pixel to pixel than brightness does.
-_COLOUR_SIGMA = 2.0
 
 
 def have_structure_in_common(planes: Iterable[NDArray[Any]]) -> bool:
@@ -114,9 +112,7 @@ def _opponent_errors_to_rgb(errors: NDArray[Any]) -> NDArray[np.float64]:
     return rgb
 
 
-def light_in_difference(
-    number: int, rgb: NDArray[Any], brightness: NDArray[Any]
-) -> NDArray[np.float64]:
+def light_in_difference(number: int, rgb: NDArray[Any]) -> NDArray[np.float64]:
     """Return the light that a colour difference of `BRIGHTNESS_FIRST` is made of.
 
     Parameters
@@ -124,22 +120,15 @@ def light_in_difference(
     number : int
         Of the component: 1 or 2.
     rgb : ndarray
-        A noisy plane, shape (Y, X, 3).
-    brightness : ndarray
-        Its denoised brightness, the component 0, shape (Y, X).
+        Shape (..., 3 or more).
 
     Returns
     -------
     ndarray
-        Shape (Y, X): the sum of red, green and blue, each times its squared share in
-        the difference, as photon noise adds up. Of the colours, which are still noisy,
-        a smooth version is taken, and what is fine from the brightness.
+        Shape (...): the sum of red, green and blue, each times its squared share in the
+        difference, as the variance of photon noise adds up.
     """
-    smooth = ndimage.gaussian_filter(
-        rgb[..., :3].astype(np.float64), (_COLOUR_SIGMA, _COLOUR_SIGMA, 0)
-    )
-    gray = np.asarray(brightness, np.float64) / np.sqrt(3)  # the mean of the colours
-    light: NDArray[np.float64] = smooth @ _AXES[number] ** 2 + gray - smooth.mean(-1)
+    light: NDArray[np.float64] = rgb[..., :3].astype(np.float64) @ _AXES[number] ** 2
     return light
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.colour import (
     BRIGHTNESS_FIRST,
     ONE_BY_ONE,
+    ColourAxes,
     have_structure_in_common,
     light_in_difference,
 )
@@ -31,35 +33,47 @@ from napari_mpi.pipeline.plane_store import spread_evenly
 __all__ = ["ColourDenoising"]
 
 
+class _Colours:
+    """Red, green and blue of an image, stuck pixels filled, computed when read."""
+
+    def __init__(self, image: Any, *, fill_stuck: bool) -> None:
+        self._image, self._fill_stuck = image, fill_stuck
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        rgb = np.asarray(self._image[index])[..., :3]
+        if self._fill_stuck:
+            planes = np.moveaxis(rgb, -1, 0)
+            filled = fill_stuck(planes.reshape(-1, *planes.shape[-2:]))
+            rgb = np.moveaxis(filled.reshape(planes.shape), 0, -1)
+        return rgb
+
+    def share_of_stuck(self, grid: PlaneGrid) -> float:
+        """Return the share of the pixels that are filled."""
+        if not self._fill_stuck:
+            return 0.0
+        shares = [
+            np.mean(self[index] != np.asarray(self._image[index])[..., :3])
+            for index in grid.indices()
+        ]
+        return float(np.mean(shares))
+
+
 class _Component:
-    """One component of a colour image, computed plane by plane when it is read."""
+    """A gray image made of colours, computed plane by plane when it is read."""
 
     dtype = np.dtype(np.float64)
 
     def __init__(
-        self, read: Callable[[Any], NDArray[Any]], shape: tuple[int, ...], number: int
-    ) -> None:
-        self._read, self._number = read, number
-        self.shape = shape
-
-    def __getitem__(self, index: Any) -> NDArray[np.float64]:
-        return np.ascontiguousarray(self._read(index)[self._number])
-
-
-class _Light:
-    """What the noise of a colour difference follows, computed when it is read."""
-
-    def __init__(
         self,
-        read: Callable[[Any], NDArray[Any]],
-        brightness: Any,
-        number: int,
+        colours: _Colours,
+        grid: PlaneGrid,
+        make: Callable[[NDArray[Any]], NDArray[np.float64]],
     ) -> None:
-        self._read, self._brightness, self._number = read, brightness, number
+        self._colours, self._make = colours, make
+        self.shape = grid.shape[:-1]
 
     def __getitem__(self, index: Any) -> NDArray[np.float64]:
-        colours, brightness = self._read(index), self._brightness[index]
-        return light_in_difference(self._number, colours, brightness)
+        return np.ascontiguousarray(self._make(self._colours[index]))
 
 
 class ColourDenoising(JointDenoising):
@@ -90,22 +104,26 @@ class ColourDenoising(JointDenoising):
         *,
         fill_stuck: bool,
     ) -> None:
-        self._source, self._grid, self._fill_stuck = image, grid, fill_stuck
+        self._source, self._grid = image, grid
+        self._colours = _Colours(image, fill_stuck=fill_stuck)
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
         chosen = spread_evenly(list(grid.indices()), N_NOISE_PLANES)
-        together = have_structure_in_common(self._colours(index) for index in chosen)
+        together = have_structure_in_common(self._colours[index] for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
-        self._stuck = self._share_of_stuck()
+        self._stuck = self._colours.share_of_stuck(grid)
         runs: list[Denoising] = []
         for number in range(3):
-            component: Any = _Component(self._components, grid.shape[:-1], number)
+            component: Any = _Component(
+                self._colours, grid, partial(_nth, self._axes, number)
+            )
             if not self._on_disk:
                 component = component[...]
             light = None
-            if together and runs:
-                # Brightness is denoised by the time that the differences are filled.
-                light = _Light(self._colours, runs[0].image, number)
+            if together and number > 0:
+                light = _Component(
+                    self._colours, grid, partial(light_in_difference, number)
+                )
             part = PlaneGrid.of(component, rgb=False)
             runs.append(begin(component, part, intensity=light))
         super().__init__(runs)
@@ -133,7 +151,7 @@ class ColourDenoising(JointDenoising):
         noise_map = memory.allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
             noisy = np.asarray(self._source[index]).astype(dtype, copy=False)
-            colours = self._colours(index)
+            colours = self._colours[index]
             if not clean:
                 components = np.stack([part.image[index] for part in parts])
                 colours = to_dtype(self._axes.join(components), dtype)
@@ -144,26 +162,6 @@ class ColourDenoising(JointDenoising):
             memory.let_go(noise_map)
         report = self._report(parts)
         return Denoised(image, noise_map, report, self._uncertainty(parts))
-
-    def _colours(self, index: Any) -> NDArray[Any]:
-        """Return (..., Y, X, 3) with stuck pixels filled."""
-        rgb = np.asarray(self._source[index])[..., :3]
-        if self._fill_stuck:
-            planes = np.moveaxis(rgb, -1, 0)
-            filled = fill_stuck(planes.reshape(-1, *planes.shape[-2:]))
-            rgb = np.moveaxis(filled.reshape(planes.shape), 0, -1)
-        return rgb
-
-    def _components(self, index: Any) -> NDArray[np.float64]:
-        return self._axes.split(self._colours(index))
-
-    def _share_of_stuck(self) -> float:
-        shares = [
-            float((self._colours(index) != self._source[index][..., :3]).mean())
-            for index in self._grid.indices()
-            if self._fill_stuck
-        ]
-        return sum(shares) / self._grid.n_planes
 
     def _report(self, parts: list[Denoised]) -> dict[str, Any]:
         report = {
@@ -188,3 +186,8 @@ class ColourDenoising(JointDenoising):
             uncertainty[index][..., :3] = plane
             memory.let_go(uncertainty)
         return uncertainty
+
+
+def _nth(axes: ColourAxes, number: int, rgb: NDArray[Any]) -> NDArray[np.float64]:
+    component: NDArray[np.float64] = axes.split(rgb)[number]
+    return component

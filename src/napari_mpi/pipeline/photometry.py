@@ -178,9 +178,10 @@ class Photometry:
                 torch.from_numpy(variance).float(),
             ]
             if local.intensity is not None:
-                # Brightness shows structure better than a colour difference.
-                brightness = np.ascontiguousarray(local.intensity / self.scaling.gain)
-                planes.append(torch.from_numpy(brightness).float())
+                # Light shows structure better than a colour difference. Where it is
+                # denoised itself, it tells blocks apart that are better taken together.
+                light = np.ascontiguousarray(local.intensity / self.scaling.gain)
+                planes.append(torch.from_numpy(light).float())
 
             def filtered(device: torch.device) -> Tensor:
                 on_device = [plane.to(device) for plane in planes]
