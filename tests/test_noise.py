@@ -249,3 +249,14 @@ def test_what_a_prediction_left_tells_noise_that_neighbours_share(clean, rng):
     left = residual_correlation(noisy[None], clean[None])
     assert left.by_noise
     assert left.correlation == pytest.approx((0.65, 0.65), abs=0.08)
+
+
+@pytest.mark.parametrize("value", [0, 100, 200])
+def test_a_frame_that_was_put_around_does_not_hide_the_noise(value, rng):
+    # As registration, rotation and stitching leave it; its value may lie anywhere.
+    clean = 100 + 300 * fluorescence_image((192, 192), rng)
+    noisy = clean + rng.normal(0, 20, clean.shape)
+    noisy[:35], noisy[:, :43] = value, value
+    found = estimate_noise(noisy.astype(np.float32))
+    assert found.read_noise == pytest.approx(20, rel=0.15)
+    assert max(found.correlation) < 0.15

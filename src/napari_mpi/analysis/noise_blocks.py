@@ -97,12 +97,13 @@ class Blocks:
         stride = stride or size // 2
         n_all = planes.size // stride**2
         stride = int(stride * max(1.0, np.sqrt(n_all / _MAX_BLOCKS)))
-        noisy, blocks, means = (
+        noisy, still, blocks, means = (
             sliding_window_view(array, (size, size), axis=(1, 2))[
                 :, ::stride, ::stride
             ].reshape(-1, size * size)
             for array in (
                 planes,
+                _still(planes),
                 planes if residual is None else residual,
                 planes if intensity is None else intensity,
             )
@@ -115,9 +116,17 @@ class Blocks:
         at_low, at_high = (
             (noisy == end).mean(axis=1) for end in (planes.min(), planes.max())
         )
-        if (at_low >= _MOST_AT_END).any():
-            at_low[variance < (_MOST_COUNTED * step_of(planes)) ** 2] = 0
-        usable = (at_low + at_high < _MOST_AT_END) & (variance > 0)
+        # So do those that reach into a frame without any noise, which was put around.
+        in_frame = still.mean(axis=1)
+        if in_frame.max() < 1:
+            in_frame[:] = 0  # single pixels are still by chance
+        if max(at_low.max(), in_frame.max()) >= _MOST_AT_END:
+            counted = variance < (_MOST_COUNTED * step_of(planes)) ** 2
+            at_low[counted] = 0
+            in_frame[counted] = 0
+        usable = (at_low + at_high < _MOST_AT_END) & (in_frame < _MOST_AT_END)
+        # Of a constant, rounding leaves more than nothing.
+        usable &= (variance > 0) & (noisy != noisy[:, :1]).any(axis=1)
         if usable.sum() < 4:
             usable = np.ones(len(blocks), bool)
         return cls(
@@ -146,6 +155,20 @@ class Blocks:
         # A shift keeps an expected variance of 0 from dividing by nothing.
         relative: Array = variance / (expected + 1e-9 * variance.max() + _TINY)
         return relative
+
+
+def _still(planes: Array) -> NDArray[np.bool_]:
+    """Tell which pixels equal all four neighbours, in planes (N, Y, X)."""
+    padded = np.pad(planes, [(0, 0), (1, 1), (1, 1)], mode="edge")
+    still = np.ones(planes.shape, bool)
+    for shifted in (
+        padded[:, :-2, 1:-1],
+        padded[:, 2:, 1:-1],
+        padded[:, 1:-1, :-2],
+        padded[:, 1:-1, 2:],
+    ):
+        still &= planes == shifted
+    return still
 
 
 def polynomials(size: int, degree: int) -> Array:
