@@ -157,8 +157,8 @@ class Blocks:
         return relative
 
 
-def _still(planes: Array) -> NDArray[np.bool_]:
-    """Tell which pixels equal all four neighbours, in planes (N, Y, X)."""
+def _still(planes: Array) -> Array:
+    """Return 1 in pixels that equal all four neighbours, or 0, for planes (N, Y, X)."""
     padded = np.pad(planes, [(0, 0), (1, 1), (1, 1)], mode="edge")
     still = np.ones(planes.shape, bool)
     for shifted in (
@@ -168,7 +168,7 @@ def _still(planes: Array) -> NDArray[np.bool_]:
         padded[:, 1:-1, 2:],
     ):
         still &= planes == shifted
-    return still
+    return still.astype(np.float64)
 
 
 def polynomials(size: int, degree: int) -> Array:
