@@ -4,7 +4,8 @@ from scipy.stats import spearmanr
 
 from napari_mpi import denoise
 from napari_mpi.analysis.noisy_values import combine_with_input, error_variance
-from napari_mpi.analysis.uncertainty import standard_error
+from napari_mpi.analysis.uncertainty import error_of_filled, standard_error
+from napari_mpi.training.synthetic import fluorescence_image
 
 
 def test_predictions_that_scatter_more_err_more():
@@ -78,3 +79,22 @@ def test_colours_have_their_own_and_transparency_has_none(rng):
     assert result.uncertainty.shape == image.shape
     assert result.uncertainty[..., :3].any(axis=(0, 1)).all()
     assert not result.uncertainty[..., 3].any()
+
+
+def test_a_filled_pixel_is_as_uncertain_as_its_surroundings_differ(rng):
+    values = np.zeros((1, 32, 64))
+    values[..., 32:] = 1000 + 20 * rng.standard_normal((1, 32, 32))
+    filled = np.zeros(values.shape, bool)
+    filled[0, 10, [10, 50]] = True
+    errors = error_of_filled(values, filled)
+    assert errors[0, 10, 10] == pytest.approx(0, abs=1e-3)
+    assert errors[0, 10, 50] == pytest.approx(20, rel=0.6)
+    assert np.count_nonzero(errors) <= 2
+
+
+def test_stuck_pixels_of_a_clean_image_are_uncertain_and_the_others_not(rng):
+    clean = (40 + 160 * fluorescence_image((96, 96), rng)).clip(1, 250).astype(np.uint8)
+    stuck = rng.random(clean.shape) < 0.02
+    result = denoise(np.where(stuck, 255, clean), uncertainty=True)
+    assert (result.uncertainty[stuck] > 0).mean() > 0.9
+    assert not result.uncertainty[~stuck].any()

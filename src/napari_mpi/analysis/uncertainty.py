@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-__all__ = ["standard_error"]
+__all__ = ["error_of_filled", "standard_error"]
 
 
 def standard_error(
@@ -40,3 +41,29 @@ def standard_error(
         error = error * variance / np.maximum(error + variance, np.finfo(float).tiny)
     root: NDArray[np.float64] = np.sqrt(error)
     return root
+
+
+def error_of_filled(
+    values: NDArray[Any], filled: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Estimate the standard error of pixels that were filled from their neighbours.
+
+    Parameters
+    ----------
+    values : ndarray
+        The image, shape (C, Y, X).
+    filled : ndarray
+        Which pixels were filled, of the same shape.
+
+    Returns
+    -------
+    ndarray
+        Of the same shape: where a pixel was filled, the standard deviation of the 3x3
+        pixels around it; 0 in the others, which were left as they are.
+    """
+    shifted = values - np.mean(values, dtype=np.float64)
+    mean, square = (
+        ndimage.uniform_filter(one, (0, 3, 3)) for one in (shifted, shifted**2)
+    )
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    return np.where(filled, spread, 0.0)

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_mpi.analysis.uncertainty import error_of_filled
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine.adapt import State
@@ -123,7 +124,10 @@ class PlaneFiller:
     def fill_only_stuck(self, plane: Plane) -> None:
         """Fill the stuck pixels of a plane, and change nothing else."""
         noisy = self._store.plane(plane.index)
-        self._store.put(plane.index, noisy, self._store.channels(noisy))
+        filled = self._store.channels(noisy)
+        errors = error_of_filled(filled, filled != self._grid.to_channels(noisy))
+        self._store.put_uncertainty(plane.index, errors)
+        self._store.put(plane.index, noisy, filled)
         self.touched.add(plane.index)
 
     def look(self, index: Index, region: tuple[slice, slice]) -> NDArray[Any]:
