@@ -60,8 +60,8 @@ def stuck_pixels(plane: NDArray[Any]) -> Flags:
     Notes
     -----
     This finds salt-and-pepper noise of up to a tenth of the pixels. Pixels that are
-    stuck each at a value of its own are not found: hot ones do no harm where there is
-    noise, see `napari_mpi.analysis.noisy_values.without_outliers`.
+    stuck each at a value of its own are not found: of hot ones that are few, noise lets
+    `napari_mpi.analysis.noisy_values.without_outliers` limit what they add.
     """
     flags = np.zeros(plane.shape, bool)
     for value in (plane.min(), plane.max()):
@@ -82,8 +82,7 @@ def fill_stuck(planes: NDArray[Any]) -> NDArray[Any]:
     ndarray
         A copy of the same shape and type.
     """
-    filled = [_filled(plane, stuck_pixels(plane)) for plane in planes]
-    return np.stack(filled)
+    return np.stack([_filled(plane, stuck_pixels(plane)) for plane in planes])
 
 
 def _filled(plane: NDArray[Any], stuck: Flags) -> NDArray[Any]:
