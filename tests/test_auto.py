@@ -98,11 +98,19 @@ def test_stripes_are_worth_removing_where_shared_noise_is_not():
 
 
 @pytest.mark.parametrize(
-    ("bright", "said"), [(0.0, False), (2.0, True)], ids=["constant", "photons"]
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"gain": 2.0}, ", growing with the signal"),
+        ({"compression": 0.02}, ", falling with the signal"),
+    ],
+    ids=["constant", "photons", "logarithm"],
 )
-def test_photon_noise_is_told(bright, said):
-    noise = with_noise(correlation=(0.0, 0.0), gain=bright, read_noise=1.0)
-    assert ("growing with the signal" in choose(noise).reason) is said
+def test_it_is_told_how_noise_follows_the_signal(changes, said):
+    noise = with_noise(correlation=(0.0, 0.0), read_noise=1.0, **changes)
+    told = choose(noise).reason
+    for either in (", growing with the signal", ", falling with the signal"):
+        assert (either in told) is (either == said)
 
 
 @pytest.fixture

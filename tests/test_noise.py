@@ -75,6 +75,19 @@ def test_speckle_grows_in_proportion(share, clean, rng):
     assert estimate_noise(clean + 30 * white(rng, clean)).speckle == 0
 
 
+def test_noise_may_fall_with_the_intensity(rng):
+    clean = skimage.data.camera() / 255
+    noisy = np.sqrt(np.clip(clean + 0.08 * white(rng, clean), 0, None))
+    estimate = estimate_noise(100 + 200 * noisy)
+    assert estimate.compression > 0
+    assert estimate.gain == estimate.speckle == 0
+    root = np.array([0.5, 0.9])
+    np.testing.assert_allclose(
+        np.sqrt(estimate.variance(100 + 200 * root)), 200 * 0.08 / 2 / root, rtol=0.15
+    )
+    assert estimate_noise(clean + 0.08 * white(rng, clean)).compression == 0
+
+
 def test_stripes_are_told_from_independent_noise(clean, rng):
     rows = 30 * rng.standard_normal((len(clean), 1))
     striped = estimate_noise(clean + rows + 30 * white(rng, clean))

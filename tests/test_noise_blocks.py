@@ -45,11 +45,17 @@ def test_the_noise_level_is_read_from_the_flattest_blocks(rng):
     np.testing.assert_allclose(level.variance(at), (0.3 * at) ** 2, rtol=0.25)
     straight = fit_noise_level(Blocks.of(speckled, removed, stride=4))
     assert straight.bend == 0
+    roots = np.sqrt(np.maximum(clean + 15 * rng.standard_normal(clean.shape), 0))
+    level = fit_noise_level(Blocks.of(roots, removed, stride=4), may_bend=True)
+    at = np.array([8.0, 14.0])
+    np.testing.assert_allclose(level.variance(at), (15 / 2 / at) ** 2, rtol=0.25)
 
 
-def test_the_noise_level_does_not_fall_below_that_of_the_dark():
+def test_below_the_offset_the_noise_is_that_of_the_dark():
     level = NoiseLevel(offset=10.0, floor=4.0, slope=2.0, bend=0.5)
     np.testing.assert_allclose(level.variance(np.array([-5, 10, 14])), [4, 4, 20])
+    level = NoiseLevel(offset=10.0, floor=4.0, fall=0.25)
+    np.testing.assert_allclose(level.variance(np.array([-5, 10, 14])), [4, 4, 1])
 
 
 def test_what_rows_have_in_common_is_told_from_structure(rng):

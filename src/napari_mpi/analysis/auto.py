@@ -133,5 +133,7 @@ def for_unaware_weights(config: FillConfig, preset: FillConfig) -> FillConfig:
 
 def _growth(noise: NoiseEstimate) -> str:
     brightest = noise.offset + noise.signal_range
-    bright = float(noise.variance(np.asarray(brightest)))
-    return ", growing with the signal" if bright > 2 * noise.read_noise**2 else ""
+    bright, dark = float(noise.variance(np.asarray(brightest))), noise.read_noise**2
+    if bright > 2 * dark:
+        return ", growing with the signal"
+    return ", falling with the signal" if bright < dark / 2 else ""

@@ -98,6 +98,10 @@ class NoiseEstimate:
     speckle : float
         Standard deviation of noise in proportion to the intensity above `offset`, as a
         share of that: of coherent light, of flicker, of pixels that differ.
+    compression : float
+        Fall of the noise with the intensity, as a gamma correction or a logarithm makes
+        it: its standard deviation is `read_noise` over one and so many times the
+        intensity above `offset`.
     rms : float
         Standard deviation of the noise over the whole image.
     signal_range : float
@@ -120,6 +124,7 @@ class NoiseEstimate:
     read_noise: float
     gain: float
     speckle: float
+    compression: float
     rms: float
     signal_range: float
     correlation: tuple[float, float]
@@ -145,7 +150,13 @@ class NoiseEstimate:
 
     def variance(self, intensity: NDArray[Any]) -> Array:
         """Return the variance of the noise where the clean image has an intensity."""
-        level = NoiseLevel(self.offset, self.read_noise**2, self.gain, self.speckle**2)
+        level = NoiseLevel(
+            self.offset,
+            self.read_noise**2,
+            self.gain,
+            self.speckle**2,
+            self.compression,
+        )
         return level.variance(intensity)
 
 
@@ -185,7 +196,7 @@ def estimate_noise(
     noise, which has hardly any of these, in what a low polynomial leaves. A line
     through the lower edge of these points, with both coefficients positive, is the
     Poisson-Gaussian model of Foi et al. (IEEE TIP 2008); where it misses them, there is
-    speckle.
+    speckle, or noise that falls with the intensity.
 
     Examples
     --------
@@ -240,6 +251,7 @@ def estimate_noise(
         read_noise=float(np.sqrt(found_level.floor)),
         gain=found_level.slope,
         speckle=float(np.sqrt(found_level.bend)),
+        compression=found_level.fall,
         rms=float(np.sqrt(whole)),
         signal_range=float(np.median(widths)) if widths.size else 0.0,
         correlation=neighbours.correlation,

@@ -42,9 +42,11 @@ _MOST_COUNTED = 2.0
 # Enough values to know how far apart they are.
 _MAX_VALUES = 2_000_000
 _TINY = float(np.finfo(float).tiny)
-# A parabola is taken where a line misses the points by more than this in the mean, as a
-# share of each, or so many times what chance does, and the parabola by much less.
+# Another curve is taken where a line misses the points by more than this in the mean, as
+# a share of each, or so many times what chance does, and the other by much less.
 _MOST_MISSED, _MOST_BY_CHANCE, _MUCH_CLOSER = 0.05, 1.5, 0.6
+# The noise at the offset may be so many times as strong as in any block, inverted.
+_LEAST_OF_DARKEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,21 @@ class NoiseLevel:
         Intensity from which on the variance grows.
     floor, slope, bend : float
         Its variance there, and the factors of the intensity above and of its square.
+    fall : float
+        The variance falls by the square of one and so many times the intensity above.
     """
 
     offset: float
     floor: float
-    slope: float
+    slope: float = 0.0
     bend: float = 0.0
+    fall: float = 0.0
 
     def variance(self, intensity: NDArray[Any]) -> Array:
         """Return the variance where the clean image has an intensity."""
         above = np.maximum(np.asarray(intensity, np.float64) - self.offset, 0)
-        return self.floor + (self.slope + self.bend * above) * above
+        variance = self.floor + (self.slope + self.bend * above) * above
+        return variance / (1 + self.fall * above) ** 2 if self.fall else variance
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,8 @@ def fit_noise_level(
         Share of the noise's variance that is left in the blocks' residual.
     may_bend : bool
         Whether there may be speckle, which grows with the intensity itself and not
-        with its root as photon noise does. So does structure.
+        with its root as photon noise does, or noise that falls with the intensity, as
+        it does after a gamma correction or a logarithm. So does structure.
     """
     n_bins = int(np.clip(len(blocks.mean) // _LEAST_BLOCKS, 1, _N_BINS))
     if n_bins < _FEWEST_BINS:
@@ -229,27 +236,41 @@ def fit_noise_level(
     if n_bins == 1:
         above = np.zeros(1)  # one point says nothing of a slope
     line, missed = _fitted([np.ones(n_bins), above], variance)
+    level = NoiseLevel(offset, *line)
     by_chance = np.sqrt(2 / degrees_of_freedom / n_flat)
-    if may_bend and missed > max(_MOST_MISSED, _MOST_BY_CHANCE * by_chance):
-        bent, missed_by_bent = _fitted([np.ones(n_bins), above, above**2], variance)
-        if missed_by_bent < _MUCH_CLOSER * missed:
-            line = bent
-    return NoiseLevel(offset, *line)
+    if not may_bend or missed <= max(_MOST_MISSED, _MOST_BY_CHANCE * by_chance):
+        return level
+    bent, missed_by_bent = _fitted([np.ones(n_bins), above, above**2], variance)
+    falling, missed_by_falling = _fitted([np.ones(n_bins), above], variance, power=-2)
+    at_offset, growth = falling
+    # The darkest blocks lie close to the offset; the noise does not soar below them.
+    if at_offset < _LEAST_OF_DARKEST / np.sqrt(variance.max()):
+        missed_by_falling = np.inf
+    if min(missed_by_bent, missed_by_falling) >= _MUCH_CLOSER * missed:
+        return level
+    if missed_by_bent <= missed_by_falling:
+        return NoiseLevel(offset, *bent)
+    return NoiseLevel(offset, at_offset**-2, fall=growth / at_offset)
 
 
-def _fitted(columns: list[Array], variance: Array) -> tuple[list[float], float]:
-    """Return positive factors of the columns, and how far their sum misses."""
+def _fitted(
+    columns: list[Array], variance: Array, power: int = 1
+) -> tuple[list[float], float]:
+    """Return positive factors of the columns, and how far their sum misses.
+
+    The power of the sum is the variance.
+    """
     terms = np.stack(columns, axis=1)
-    smallest = max(float(variance.max()) * 1e-9, _TINY)
-    weight = 1 / np.maximum(variance, smallest)
+    variance = np.maximum(variance, max(float(variance.max()) * 1e-9, _TINY))
+    points = variance ** (1 / power)
+    weight = 1 / points
     for _ in range(20):
-        factors, _ = nnls(terms * weight[:, None], variance * weight)
-        fitted = terms @ factors
+        factors, _ = nnls(terms * weight[:, None], points * weight)
+        fitted = np.maximum(terms @ factors, points.min() * 1e-9)
         # Points above the line hold structure besides noise: they pull less.
-        trust = np.minimum(fitted / np.maximum(variance, smallest), 1.0) ** 2
-        weight = np.maximum(trust, 0.01) / np.maximum(fitted, smallest)
-    ratios = np.maximum(variance, smallest) / np.maximum(fitted, smallest)
-    return factors.tolist(), float(np.abs(np.log(ratios)).mean())
+        trust = np.minimum(fitted**power / variance, 1.0) ** 2
+        weight = np.maximum(trust, 0.01) / fitted
+    return factors.tolist(), float(np.abs(np.log(variance / fitted**power)).mean())
 
 
 def autocorrelation(residual: Array, lags: range) -> Array:

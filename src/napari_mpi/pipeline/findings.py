@@ -141,6 +141,12 @@ def _of_noise(noise: Mapping[str, Any]) -> list[Figure]:
             "a share of that: of coherent light, of flicker, of pixels that differ.",
         ),
         Figure(
+            "fall towards the brightest",
+            _percent(1 - 1 / (1 + noise["compression"] * extent)),
+            "How much weaker the noise is in the brightest regions than in the darkest, "
+            "as a gamma correction or a logarithm makes it.",
+        ),
+        Figure(
             "read noise",
             f"{noise['read_noise']:.3g}",
             "Standard deviation of the noise in the darkest regions.",
