@@ -177,7 +177,7 @@ def test_words_come_first_and_figures_when_asked_for(viewer, widget, noisy, qtbo
     assert not trust.words.isHidden()
     folds = [trust.course, trust.figures, trust.profile, trust.photon_transfer]
     assert not any(fold.isExpanded() for fold in folds)
-    assert trust.figures.table.rowCount() == 14
+    assert trust.figures.table.rowCount() == 15
 
 
 def test_a_viewer_that_outlives_the_dock_is_not_disturbed(viewer, rng):

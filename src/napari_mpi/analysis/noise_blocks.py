@@ -42,8 +42,8 @@ _MOST_COUNTED = 2.0
 # Enough values to know how far apart they are.
 _MAX_VALUES = 2_000_000
 _TINY = float(np.finfo(float).tiny)
-# Another curve is taken where a line misses the points by more than this in the mean, as
-# a share of each, or so many times what chance does, and the other by much less.
+# Another curve is taken where a line misses the points by more than this in the mean,
+# as a share of each, or so many times what chance does, and the other by much less.
 _MOST_MISSED, _MOST_BY_CHANCE, _MUCH_CLOSER = 0.05, 1.5, 0.6
 # The noise at the offset may be so many times as strong as in any block, inverted.
 _LEAST_OF_DARKEST = 0.5

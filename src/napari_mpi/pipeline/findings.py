@@ -143,8 +143,8 @@ def _of_noise(noise: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "fall towards the brightest",
             _percent(1 - 1 / (1 + noise["compression"] * extent)),
-            "How much weaker the noise is in the brightest regions than in the darkest, "
-            "as a gamma correction or a logarithm makes it.",
+            "How much weaker the noise is in the brightest regions than in the "
+            "darkest, as a gamma correction or a logarithm makes it.",
         ),
         Figure(
             "read noise",
