@@ -19,7 +19,8 @@ INDEPENDENT = estimate_noise(np.random.default_rng(0).normal(100, 9, (64, 64)))
 
 
 def with_noise(**values):
-    return replace(INDEPENDENT, signal_range=100.0, rms=10.0, **values)
+    whole = {"signal_range": 100.0, "rms": 10.0, "strongest": 0.0}
+    return replace(INDEPENDENT, **whole, **values)
 
 
 def test_independent_noise_is_combined_with_the_pixels_own_value():
@@ -87,6 +88,15 @@ def test_what_is_too_weak_to_remove_is_left(rms, correlation, shared, clean):
     choice = choose(noise)
     assert choice.clean is clean
     assert ("nothing to remove" in choice.reason) is clean
+
+
+def test_an_image_is_clean_only_if_each_part_of_it_is():
+    quiet = replace(with_noise(correlation=(0.3, 0.0), shared=True), rms=3.0)
+    assert choose(quiet).clean
+    assert choose(replace(quiet, strongest=4.0)).clean
+    in_part = choose(replace(quiet, strongest=9.0))
+    assert in_part.config == PRESETS["auto"]
+    assert "(3.0 % of the signal range, and 9.0 % in a part" in in_part.reason
 
 
 def test_stripes_are_worth_removing_where_shared_noise_is_not():

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from napari_mpi.arrays.intensity import Scaling, to_dtype, without_hot_pixels
+from napari_mpi.arrays.intensity import (
+    Scaling,
+    beyond_range,
+    in_floats,
+    to_dtype,
+    without_hot_pixels,
+)
 
 INTEGERS = (np.uint8, np.uint16, np.int16)
 FLOATS = (np.float32, np.float64)
@@ -140,6 +146,20 @@ def test_hot_pixels_side_by_side_are_brought_down(rng):
     assert without_hot_pixels(plane).max() < 160
 
 
+def test_values_take_no_more_memory_than_they_need():
+    for given, held in [("u1", "f4"), ("u2", "f4"), ("f2", "f4"), ("f4", "f4")]:
+        assert in_floats(np.ones((4, 4), given)).dtype == held
+    for given in ("i4", "u4", "i8", "f8"):
+        assert in_floats(np.ones((4, 4), given)).dtype == np.float64
+    plane = np.arange(16, dtype=np.uint16).reshape(4, 4)
+    assert without_hot_pixels(plane).dtype == np.float32
+
+
+def test_hot_pixels_may_be_as_hot_as_numbers_go():
+    plane = np.float32([[0, 3e38, 0], [-3e38, 0, 3e38], [0, -3e38, 0]])
+    np.testing.assert_array_equal(without_hot_pixels(plane), plane)
+
+
 def test_a_point_in_focus_is_no_hot_pixel():
     y, x = np.mgrid[-6:7, -6:7]
     point = 1000 * np.exp(-(y**2 + x**2) / (2 * 1.0**2))
@@ -155,8 +175,8 @@ def test_what_structure_has_beyond_the_range_is_told_apart_from_hot_pixels():
     plane[0, 15, 5] = 5000  # alone
     plane[0, 25, 5:7] = 5000  # a pair
     plane[0, 0, 0] = plane[0, 12:14, 0] = 5000  # in the corner, and at the edge
-    beyond = scaling.beyond(plane)
-    high, low = scaling.invert(np.array([1.0, 0.0]))
-    assert beyond[0, 6, 6] == pytest.approx(500 - high)
-    assert beyond[0, 21, 21] == pytest.approx(-300 - low)
+    scaled = scaling.apply(plane)
+    beyond = beyond_range(scaled)
+    assert beyond[0, 6, 6] == pytest.approx(scaled[0, 6, 6] - 1)
+    assert beyond[0, 21, 21] == pytest.approx(scaled[0, 21, 21])
     assert np.count_nonzero(beyond) == 18

@@ -1,10 +1,13 @@
 """The noise estimate, on images whose noise is known."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import skimage.data
 from scipy import ndimage
 
+from napari_mpi.analysis import noise
 from napari_mpi.analysis.noise import (
     NeighbourCorrelation,
     estimate_noise,
@@ -75,6 +78,17 @@ def test_speckle_grows_in_proportion(share, clean, rng):
     assert estimate_noise(clean + 30 * white(rng, clean)).speckle == 0
 
 
+def test_of_a_large_plane_strips_are_looked_at(rng, monkeypatch):
+    monkeypatch.setattr(noise, "_MAX_PIXELS", 4 * 64 * 400)
+    plane = 100 + 5 * rng.standard_normal((1000, 400))
+    plane[70:300] = 1e6 * rng.standard_normal((230, 400))  # between two of them
+    assert estimate_noise(plane).rms == pytest.approx(5, rel=0.1)
+    light = np.repeat(np.linspace(0, 100, 1000)[:, None], 400, axis=1)
+    noisy = 100 + np.sqrt(1 + light) * rng.standard_normal((1000, 400))
+    estimate = estimate_noise(noisy, intensity=light)
+    assert estimate.variance(np.array([80.0])) == pytest.approx(81, rel=0.15)
+
+
 def test_noise_may_fall_with_the_intensity(rng):
     clean = skimage.data.camera() / 255
     noisy = np.sqrt(np.clip(clean + 0.08 * white(rng, clean), 0, None))
@@ -86,6 +100,20 @@ def test_noise_may_fall_with_the_intensity(rng):
         np.sqrt(estimate.variance(100 + 200 * root)), 200 * 0.08 / 2 / root, rtol=0.15
     )
     assert estimate_noise(clean + 0.08 * white(rng, clean)).compression == 0
+
+
+def test_the_noise_of_a_scaled_image_is_as_if_it_was_measured_there(clean, rng):
+    photons = 100 + 10 * rng.poisson((clean - 100) / 10) + 5 * white(rng, clean)
+    speckled = clean * (1 + 0.2 * white(rng, clean))
+    falling = 400 * np.sqrt(skimage.data.camera() / 255 + 0.05)
+    falling = falling + 40 * 400 / falling * white(rng, falling) / 5
+    for noisy in (photons, speckled, falling):
+        estimate = estimate_noise(noisy)
+        measured = estimate_noise((noisy - 70) / 300)
+        scaled = estimate.scaled(70, 300)
+        for field, value in asdict(scaled).items():
+            assert value == pytest.approx(getattr(measured, field), rel=1e-3), field
+    assert estimate.compression > 0
 
 
 def test_stripes_are_told_from_independent_noise(clean, rng):

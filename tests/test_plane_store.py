@@ -6,6 +6,7 @@ from napari_mpi.engine import memory
 from napari_mpi.pipeline.plane_store import (
     PlaneStore,
     allocate_results,
+    planes_to_look_at,
     spread_evenly,
 )
 
@@ -75,8 +76,21 @@ def test_large_results_go_to_a_file(rng, monkeypatch):
     assert isinstance(a_store(rng.normal(size=(16, 16))).image, np.memmap)
 
 
+def test_the_larger_planes_are_the_fewer_are_looked_at():
+    few = [
+        [
+            index[0]
+            for index in planes_to_look_at(
+                [(n,) for n in range(9)], PlaneGrid((9, side, side), rgb=False)
+            )
+        ]
+        for side in (512, 2048, 4096)
+    ]
+    assert few == [[0, 2, 4, 6, 8], [0, 3, 5, 8], [4]]
+
+
 @pytest.mark.parametrize(
-    ("number", "expected"), [(1, "a"), (2, "ae"), (3, "ace"), (9, "abcde")]
+    ("number", "expected"), [(1, "c"), (2, "ae"), (3, "ace"), (9, "abcde")]
 )
 def test_items_are_spread_from_the_first_to_the_last(number, expected):
     assert spread_evenly(list("abcde"), number) == list(expected)

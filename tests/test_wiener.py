@@ -38,6 +38,17 @@ def test_edges_that_the_estimate_blurs_come_back(clean, noisy):
     assert error(result, clean) < 0.7 * error(noisy, clean)
 
 
+@pytest.mark.parametrize("independent", [True, False])
+def test_bands_of_a_large_plane_come_out_as_the_whole(
+    independent, clean, noisy, monkeypatch
+):
+    blurred = ndimage.gaussian_filter(clean, 0.8)
+    whole = filtered(noisy, blurred, independent=independent)
+    monkeypatch.setattr(wiener, "_BAND", 32)
+    in_bands = filtered(noisy, blurred, independent=independent)
+    np.testing.assert_allclose(in_bands, whole, atol=2e-6)
+
+
 def test_where_the_estimate_is_flat_hardly_any_noise_comes_back(rng):
     flat = np.full((64, 64), 0.5, np.float32)
     noisy = flat + SIGMA * rng.standard_normal(flat.shape).astype(np.float32)

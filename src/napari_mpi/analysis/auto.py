@@ -25,6 +25,8 @@ _UNAWARE_RATIO = 0.85
 # The more neighbours correlate in what looks weak, the more likely it is structure.
 _CLEAN, _CLEAN_IF_CORRELATED, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
 _UNCORRELATED, _CORRELATED = 0.1, 0.2
+# Noise of single pixels that is so strong in a part of the image is removed.
+_CLEAN_IN_PART = 0.045
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,18 @@ def choose(
         limit = _CLEAN
     elif noise.shared:
         limit = _CLEAN_IF_SHARED
+    in_part = noise.strongest / noise.signal_range if noise.signal_range > 0 else 0.0
+    independent = not noise.shared and not striped
     if noise.relative < limit:
-        reason = (
-            f"There is nothing to remove: the noise is {share} at most, and what "
-            "little varies from pixel to pixel may be structure."
-        )
-        return Choice(config, True, reason)
-    if not noise.shared and not striped:
+        if in_part < _CLEAN_IN_PART:
+            reason = (
+                f"There is nothing to remove: the noise is {share} at most, and what "
+                "little varies from pixel to pixel may be structure."
+            )
+            return Choice(config, True, reason)
+        share += f", and {100 * in_part:.1f} % in a part of the image"
+        independent = True
+    if independent:
         reason = (
             f"The noise is independent from pixel to pixel ({share}{_growth(noise)}), "
             "so the network learns from the image until held-out pixels are predicted "

@@ -14,8 +14,6 @@ from napari_mpi.arrays.intensity import without_hot_pixels
 
 __all__ = ["LocalNoise", "noise_excess"]
 
-Array = NDArray[np.float64]
-
 # Noise is compared with what is expected in blocks of so many pixels a side, by the
 # median of so many of them along Y and X. Up to the lower ratio of variances it may be
 # texture that is stronger, from the higher one on it is noise.
@@ -44,9 +42,9 @@ class LocalNoise:
 
     noise: NoiseEstimate
     intensity: NDArray[Any] | None = None
-    excess: Array | float = 1.0
+    excess: NDArray[Any] | float = 1.0
 
-    def variance(self, values: NDArray[Any]) -> Array:
+    def variance(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the variance of the noise where the clean plane has values."""
         depends_on = values if self.intensity is None else self.intensity
         return self.excess * self.noise.variance(depends_on)
@@ -62,7 +60,7 @@ class LocalNoise:
 
 def noise_excess(
     noisy: NDArray[Any], estimate: NDArray[Any], variance: NDArray[Any]
-) -> Array:
+) -> NDArray[Any]:
     """Return how many times stronger than expected independent noise is locally.
 
     Shading that was corrected, or a stitched image, has more noise in some places than
@@ -84,7 +82,7 @@ def noise_excess(
         structure.
     """
     height, width = noisy.shape[1:]
-    as_expected = np.ones((len(noisy), 1, 1))
+    as_expected = np.ones((len(noisy), 1, 1), variance.dtype)
     least = _LEAST_SHARE * float(variance.mean())
     if min(height, width) < _BLOCK * _N_BLOCKS or least == 0:
         return as_expected
@@ -98,10 +96,17 @@ def noise_excess(
     ratio = (typical / _MEAN_ABSOLUTE) ** 2
     if ratio.max() <= _MAYBE:
         return as_expected
-    places = [(np.arange(size) - _BLOCK // 2) / _BLOCK for size in (height, width)]
-    grid = np.meshgrid(*places, indexing="ij")
-    found = np.stack(
-        [ndimage.map_coordinates(one, grid, order=1, mode="nearest") for one in ratio]
+    ratio = ratio.astype(variance.dtype)
+    found = np.stack([_enlarged(one, (height, width)) for one in ratio])
+    rise = (_SURELY - 1) / (_SURELY - _MAYBE)
+    excess: NDArray[Any] = np.maximum(1, np.minimum(found, 1 + rise * (found - _MAYBE)))
+    return excess
+
+
+def _enlarged(blocks: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Interpolate between the centres of blocks, shape (Y, X)."""
+    centre = -(_BLOCK // 2) / _BLOCK
+    enlarged: NDArray[Any] = ndimage.affine_transform(
+        blocks, [1 / _BLOCK] * 2, centre, output_shape=shape, order=1, mode="nearest"
     )
-    limited = np.interp(found, (_MAYBE, _SURELY), (1, _SURELY))
-    return np.where(found > _SURELY, found, limited)
+    return enlarged

@@ -6,7 +6,7 @@ on the intensity, and how much neighbouring pixels share of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from napari_mpi.analysis.noise_blocks import (
     step_of,
 )
 from napari_mpi.arrays.intensity import without_hot_pixels
+from napari_mpi.arrays.spread import evenly
 
 __all__ = [
     "NeighbourCorrelation",
@@ -41,8 +42,9 @@ _TINY = float(np.finfo(float).tiny)
 _FINE = polynomials(8, 2)
 _COARSE = polynomials(16, 1)
 _HIGH, _HIGH_STRIDE = low_frequencies(16), 4
-# Enough of a large stack to know its noise within a second.
+# Enough of a large stack, or of a plane in strips, to know its noise within a second.
 _MAX_PLANES, _MAX_PIXELS = 5, 4_000_000
+_N_STRIPS, _LEAST_STRIP = 4, 64
 _LAGS = range(4)
 _SMOOTHING = 9  # pixels
 # Hot is what sticks out by more than so many typical differences of neighbours.
@@ -104,6 +106,9 @@ class NoiseEstimate:
         intensity above `offset`.
     rms : float
         Standard deviation of the noise over the whole image.
+    strongest : float
+        Standard deviation of the noise in the part of the image where it is strongest,
+        where that was looked for (see `napari_mpi.analysis.uneven_noise`); else `rms`.
     signal_range : float
         Distance of the 0.1 and 99.9 percentiles, hot pixels aside; of several planes
         that are not empty, the median.
@@ -126,6 +131,7 @@ class NoiseEstimate:
     speckle: float
     compression: float
     rms: float
+    strongest: float
     signal_range: float
     correlation: tuple[float, float]
     shared: bool
@@ -148,7 +154,21 @@ class NoiseEstimate:
         """Standard deviation of the noise in units of the signal range."""
         return self.rms / self.signal_range if self.signal_range > 0 else 0.0
 
-    def variance(self, intensity: NDArray[Any]) -> Array:
+    def scaled(self, offset: float, gain: float) -> NoiseEstimate:
+        """Return the noise of the image less an offset, divided by a gain."""
+        return replace(
+            self,
+            offset=(self.offset - offset) / gain,
+            read_noise=self.read_noise / gain,
+            gain=self.gain / gain,
+            compression=self.compression * gain,
+            rms=self.rms / gain,
+            strongest=self.strongest / gain,
+            signal_range=self.signal_range / gain,
+            step=self.step / gain,
+        )
+
+    def variance(self, intensity: NDArray[Any]) -> NDArray[Any]:
         """Return the variance of the noise where the clean image has an intensity."""
         level = NoiseLevel(
             self.offset,
@@ -173,7 +193,8 @@ def estimate_noise(
     ----------
     planes : ndarray
         Shape (Y, X) or (N, Y, X), real and finite, at least 16 pixels a side. Of many
-        planes, a few that are spread evenly are looked at.
+        planes, a few that are spread evenly are looked at, and of a large one as many
+        strips of rows.
     neighbours : NeighbourCorrelation, optional
         What is known better than from the image alone.
     shared : bool, optional
@@ -207,9 +228,7 @@ def estimate_noise(
     5
     """
     stack = np.asarray(planes).reshape(-1, *np.shape(planes)[-2:])
-    n_planes = min(len(stack), _MAX_PLANES, max(1, _MAX_PIXELS // stack[0].size))
-    chosen = np.linspace(0, len(stack) - 1, n_planes).round()
-    sample = stack[chosen.astype(int)].astype(np.float64)  # (N, Y, X)
+    sample = _sample(stack)
     at_highest = float((sample == sample.max()).mean())
     limited = without_hot_pixels(sample)
     low, high = np.percentile(limited, (0.1, 99.9), axis=(1, 2))
@@ -219,8 +238,7 @@ def estimate_noise(
         sample = np.where(np.abs(sample - limited) > _HOT * typical, limited, sample)
     depends_on = sample
     if intensity is not None:
-        depends_on = np.asarray(intensity, np.float64).reshape(stack.shape)
-        depends_on = depends_on[chosen.astype(int)]
+        depends_on = _sample(np.asarray(intensity).reshape(stack.shape))
 
     coarse = Blocks.of(sample, _COARSE, intensity=depends_on)
     fine = Blocks.of(sample, _FINE, intensity=depends_on)
@@ -253,6 +271,7 @@ def estimate_noise(
         speckle=float(np.sqrt(found_level.bend)),
         compression=found_level.fall,
         rms=float(np.sqrt(whole)),
+        strongest=float(np.sqrt(whole)),
         signal_range=float(np.median(widths)) if widths.size else 0.0,
         correlation=neighbours.correlation,
         shared=neighbours.by_noise,
@@ -285,6 +304,19 @@ def residual_correlation(
     rms_high = _rms(noisy, fit_noise_level(blocks))
     share = rms_high / max(_rms(noisy, level), _TINY)
     return NeighbourCorrelation((y, x), _is_noise(max(y, x), share, uneven))
+
+
+def _sample(stack: NDArray[Any]) -> Array:
+    """Return some planes of a stack (N, Y, X), or of a large plane some strips."""
+    n_planes = min(len(stack), _MAX_PLANES, max(1, _MAX_PIXELS // stack[0].size))
+    sample = stack[evenly(len(stack) - 1, n_planes)]
+    if n_planes == 1:
+        plane, length = sample[0], len(sample[0])
+        n_rows = max(_LEAST_STRIP, _MAX_PIXELS // plane[0].size // _N_STRIPS)
+        if n_rows * _N_STRIPS < length:
+            starts = evenly(length - n_rows, _N_STRIPS)
+            sample = np.stack([plane[start : start + n_rows] for start in starts])
+    return sample.astype(np.float64)
 
 
 def _autocorrelations(blocks: Array) -> tuple[Array, Array]:

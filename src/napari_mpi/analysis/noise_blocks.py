@@ -13,6 +13,8 @@ from scipy.linalg import toeplitz
 from scipy.optimize import nnls
 from scipy.stats import norm
 
+from napari_mpi.arrays.intensity import in_floats
+
 __all__ = [
     "Blocks",
     "NoiseLevel",
@@ -69,10 +71,10 @@ class NoiseLevel:
     bend: float = 0.0
     fall: float = 0.0
 
-    def variance(self, intensity: NDArray[Any]) -> Array:
+    def variance(self, intensity: NDArray[Any]) -> NDArray[Any]:
         """Return the variance where the clean image has an intensity."""
-        above = np.maximum(np.asarray(intensity, np.float64) - self.offset, 0)
-        variance = self.floor + (self.slope + self.bend * above) * above
+        above = np.maximum(in_floats(intensity) - self.offset, 0)
+        variance: NDArray[Any] = self.floor + (self.slope + self.bend * above) * above
         return variance / (1 + self.fall * above) ** 2 if self.fall else variance
 
 

@@ -18,8 +18,6 @@ __all__ = [
     "without_outliers",
 ]
 
-Array = NDArray[np.float64]
-
 _SMOOTHING = 2.0  # pixels
 # What all predictions of a pixel have wrong in common does not show in their spread.
 # On synthetic images with known truth (benchmarks/own_pixel.py) this serves best.
@@ -30,7 +28,7 @@ _OUTLYING = 3.5
 # more than this share above its variance: what is more is structure, not predicted.
 _NEIGHBOURHOOD = 5.0
 _BY_CHANCE = 0.3
-_TINY = float(np.finfo(float).tiny)
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 def combine_with_input(
@@ -38,14 +36,14 @@ def combine_with_input(
     estimate: NDArray[Any],
     error: NDArray[Any],
     variance: NDArray[Any],
-) -> Array:
+) -> NDArray[Any]:
     """Let each pixel's own noisy value correct a prediction that was blind to it.
 
     Parameters
     ----------
     noisy, estimate : ndarray
-        The image and its prediction from other pixels, shape (C, Y, X), in the input's
-        units.
+        The image and its prediction from other pixels, shape (C, Y, X), of a floating
+        type and in the same units.
     error : ndarray
         Variance of the prediction's error, of the same shape, in units squared.
     variance : ndarray
@@ -54,10 +52,10 @@ def combine_with_input(
     Returns
     -------
     ndarray
-        The mean of both, each weighted by the inverse of its error variance, float64.
+        The mean of both, each weighted by the inverse of its error variance.
     """
     weight = error / np.maximum(error + variance, _TINY)
-    combined: Array = estimate + weight * (noisy - np.asarray(estimate, np.float64))
+    combined: NDArray[Any] = estimate + weight * (noisy - estimate)
     return combined
 
 
@@ -67,7 +65,7 @@ def without_outliers(
     error: NDArray[Any],
     variance: NDArray[Any],
     gain: float,
-) -> Array:
+) -> NDArray[Any]:
     """Bring values that neither noise nor structure explains closer to the estimate.
 
     A hot pixel or a cosmic ray would count as structure otherwise.
@@ -77,20 +75,20 @@ def without_outliers(
     noisy, estimate, error, variance
         As for `combine_with_input`.
     gain : float
-        What one photo-electron gives, in the input's units; 0 for noise that scatters
+        What one photo-electron gives, in the same units; 0 for noise that scatters
         as far downwards as upwards.
 
     Returns
     -------
     ndarray
         The noisy image, no farther from the estimate than 3.5 standard deviations of
-        what is expected, float64. Photons come one by one, so that few of them scatter
+        what is expected. Photons come one by one, so that few of them scatter
         farther upwards: the limit there is the Cornish-Fisher quantile, whose skewness
         is that of the gain.
     """
     limit = _OUTLYING * np.sqrt(np.maximum(error + variance, 0))
     skewed = (_OUTLYING**2 - 1) / 6 * gain
-    limited: Array = np.clip(noisy, estimate - limit, estimate + limit + skewed)
+    limited: NDArray[Any] = np.clip(noisy, estimate - limit, estimate + limit + skewed)
     return limited
 
 
@@ -98,7 +96,7 @@ def without_lines(
     noisy: NDArray[Any],
     estimate: NDArray[Any],
     lines: Literal["rows", "columns"],
-) -> Array:
+) -> NDArray[Any]:
     """Subtract from each row or column what its pixels have in common.
 
     Parameters
@@ -111,15 +109,15 @@ def without_lines(
     Returns
     -------
     ndarray
-        float64. The median along a line hardly sees structure that was not predicted.
+        The median along a line hardly sees structure that was not predicted.
     """
     axis = {"rows": -1, "columns": -2}[lines]
-    difference = noisy - np.asarray(estimate, np.float64)
-    freed: Array = noisy - np.median(difference, axis=axis, keepdims=True)
+    difference = noisy - estimate
+    freed: NDArray[Any] = noisy - np.median(difference, axis=axis, keepdims=True)
     return freed
 
 
-def error_variance(spread: NDArray[Any]) -> Array:
+def error_variance(spread: NDArray[Any]) -> NDArray[Any]:
     """Return the expected squared error of predictions that scatter so much.
 
     Parameters
@@ -133,7 +131,7 @@ def error_variance(spread: NDArray[Any]) -> Array:
 
 def unexplained_variance(
     noisy: NDArray[Any], estimate: NDArray[Any], variance: NDArray[Any]
-) -> Array:
+) -> NDArray[Any]:
     """Return what lies between an image and its prediction beyond noise.
 
     Parameters
@@ -150,12 +148,12 @@ def unexplained_variance(
     difference = without_hot_pixels(noisy) - estimate
     expected = _smoothed(variance, _NEIGHBOURHOOD)
     found = _smoothed(difference**2, _NEIGHBOURHOOD)
-    unexplained: Array = np.maximum(found - (1 + _BY_CHANCE) * expected, 0)
+    unexplained: NDArray[Any] = np.maximum(found - (1 + _BY_CHANCE) * expected, 0)
     return unexplained
 
 
-def _smoothed(values: NDArray[Any], sigma: float) -> Array:
-    smooth: Array = ndimage.gaussian_filter(
-        np.asarray(values, np.float64), (0, sigma, sigma), mode="nearest"
+def _smoothed(values: NDArray[Any], sigma: float) -> NDArray[Any]:
+    smooth: NDArray[Any] = ndimage.gaussian_filter(
+        values, (0, sigma, sigma), mode="nearest"
     )
     return smooth

@@ -10,10 +10,12 @@ from scipy import ndimage
 
 __all__ = ["error_of_filled", "standard_error"]
 
+_TINY = float(np.finfo(np.float32).tiny)
+
 
 def standard_error(
     error: NDArray[Any], variance: NDArray[Any] | None = None
-) -> NDArray[np.float64]:
+) -> NDArray[Any]:
     """Estimate the standard error of each denoised pixel.
 
     Parameters
@@ -38,8 +40,8 @@ def standard_error(
     """
     if variance is not None:
         # The variance of a mean that is weighted by inverse variances.
-        error = error * variance / np.maximum(error + variance, np.finfo(float).tiny)
-    root: NDArray[np.float64] = np.sqrt(error)
+        error = error * variance / np.maximum(error + variance, _TINY)
+    root: NDArray[Any] = np.sqrt(error)
     return root
 
 

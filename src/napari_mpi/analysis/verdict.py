@@ -98,8 +98,8 @@ def judge(
     limited by the noise itself.
     """
     limits = _limits(denoised.dtype)
-    before, after = noisy.astype(np.float64), denoised.astype(np.float64)
-    difference = before - after
+    after = denoised.astype(np.float64)
+    difference = noisy - after
     drift = left = 0.0
     if not noise.negligible:
         drift = float(difference.mean()) / noise.rms
@@ -107,7 +107,7 @@ def judge(
         neighbours = NeighbourCorrelation(noise.correlation, noise.shared)
         remaining = estimate_noise(after, neighbours=neighbours, intensity=intensity)
         left = remaining.rms / noise.rms
-    at_end = np.isin(after, limits) & ~np.isin(before, limits)
+    at_end = np.isin(denoised, limits) & ~np.isin(noisy, limits)
     found = {
         "std": float(difference.std()),
         "expected_std": noise.rms,

@@ -10,7 +10,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Scaling", "ScalingMode", "seen", "to_dtype", "without_hot_pixels"]
+__all__ = [
+    "Scaling",
+    "ScalingMode",
+    "beyond_range",
+    "in_floats",
+    "seen",
+    "to_dtype",
+    "without_hot_pixels",
+]
 
 ScalingMode = Literal["range", "percentile", "none"]
 
@@ -77,38 +85,44 @@ class Scaling:
         ).astype(np.float32)
         return scaled
 
-    def beyond(self, array: NDArray[Any]) -> NDArray[np.float64]:
-        """Return by how much structure lies beyond the network's range.
-
-        Parameters
-        ----------
-        array : ndarray
-            Shape (..., Y, X), in the input's units.
-
-        Returns
-        -------
-        ndarray
-            Positive above the range and negative below it, in the input's units. 0
-            within it, and in pixels that stick out alone.
-        """
-        scaled = (array.astype(np.float64) - self.offset) / self.gain
-        excess: NDArray[np.float64] = scaled - np.clip(scaled, 0, 1)
-        window = (1,) * (array.ndim - 2) + (3, 3)
-        structure = np.zeros(array.shape, bool)
-        for outside in (excess > 0, excess < 0):
-            if outside.any():
-                count = ndimage.convolve(
-                    outside.astype(np.uint8), np.ones(window, np.uint8), mode="mirror"
-                )
-                structure |= outside & (count >= _N_STRUCTURE)
-        return np.where(structure, excess, 0) * self.gain
-
     def invert(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
         """Return values in the input's units, float64."""
         values: NDArray[np.float64] = (
             scaled.astype(np.float64) * self.gain + self.offset
         )
         return values
+
+
+def beyond_range(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return by how much structure lies beyond the network's range.
+
+    Parameters
+    ----------
+    scaled : ndarray
+        Shape (..., Y, X).
+
+    Returns
+    -------
+    ndarray
+        Positive above 1 and negative below 0. 0 between these, and in pixels that stick
+        out alone.
+    """
+    excess: NDArray[np.float32] = scaled - np.clip(scaled, 0, 1)
+    window = (1,) * (scaled.ndim - 2) + (3, 3)
+    structure = np.zeros(scaled.shape, bool)
+    for outside in (excess > 0, excess < 0):
+        if outside.any():
+            count = ndimage.convolve(
+                outside.astype(np.uint8), np.ones(window, np.uint8), mode="mirror"
+            )
+            structure |= outside & (count >= _N_STRUCTURE)
+    excess[~structure] = 0
+    return excess
+
+
+def in_floats(array: NDArray[Any]) -> NDArray[Any]:
+    """Return values as float32 if that holds them, or as float64."""
+    return np.asarray(array, np.result_type(array, np.float32))
 
 
 def seen(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -128,12 +142,14 @@ def without_hot_pixels(plane: NDArray[Any]) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        float64, each value no farther from its eight neighbours than twice as much as
-        these are from each other, the highest and the lowest of them aside, as that may
-        be hot, too: hardly any noise reaches there, and of a point in focus the tip.
+        As `in_floats` gives it, each value no farther from its eight neighbours than
+        twice as much as these are from each other, the highest and the lowest of them
+        aside, as that may be hot, too: hardly any noise reaches there, and of a point
+        in focus the tip.
     """
+    plane = in_floats(plane)
     edges = [(0, 0)] * (plane.ndim - 2) + [(1, 1)] * 2
-    padded = np.pad(plane.astype(np.float64), edges, mode="reflect")
+    padded = np.pad(plane, edges, mode="reflect")
     windows = sliding_window_view(padded, (3, 3), axis=(-2, -1))
     neighbours = [
         windows[..., row, column]
@@ -141,19 +157,23 @@ def without_hot_pixels(plane: NDArray[Any]) -> NDArray[Any]:
         for column in range(3)
         if (row, column) != (1, 1)
     ]
-    highest = _second_highest(neighbours)
-    lowest = -_second_highest([-values for values in neighbours])
-    reach = _REACH * (highest - lowest)
-    limited: NDArray[Any] = np.clip(plane, lowest - reach, highest + reach)
+    highest = _second(neighbours, np.maximum, np.minimum)
+    lowest = _second(neighbours, np.minimum, np.maximum)
+    with np.errstate(over="ignore"):  # infinitely far is far enough
+        reach = _REACH * (highest - lowest)
+        limited: NDArray[Any] = np.clip(plane, lowest - reach, highest + reach)
     return limited
 
 
-def _second_highest(arrays: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    first, second = np.maximum(*arrays[:2]), np.minimum(*arrays[:2])
+def _second(
+    arrays: list[NDArray[Any]], first_of: np.ufunc, last_of: np.ufunc
+) -> NDArray[Any]:
+    first, second = first_of(*arrays[:2]), last_of(*arrays[:2])
     for array in arrays[2:]:
-        second = np.maximum(second, np.minimum(first, array))
-        first = np.maximum(first, array)
-    return second
+        first_of(second, last_of(first, array), out=second)
+        first_of(first, array, out=first)
+    found: NDArray[Any] = second
+    return found
 
 
 def to_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

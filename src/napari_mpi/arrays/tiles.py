@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mpi.arrays.spread import evenly
+
 __all__ = ["Span", "Tile", "blended_spans", "blended_tiles"]
 
 
@@ -84,7 +86,7 @@ def blended_spans(
     n_spans = -(-(length - overlap) // (size - overlap))
     shortest = -(-(length + (n_spans - 1) * overlap) // n_spans)
     size = min(size, -(-shortest // multiple) * multiple)
-    starts = np.linspace(0, length - size, n_spans).round().astype(int)
+    starts = evenly(length - size, n_spans)
     ramp = np.arange(size) + 0.5
     rises = np.minimum(np.minimum(ramp, ramp[::-1]) / max(overlap, 1), 1.0)
     total = np.zeros(length)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
 from napari_mpi.engine.masking import HELD_OUT, masked_mse
@@ -183,12 +184,12 @@ class _Validation:
         held_out: Sequence[Tensor],
         config: FillConfig,
     ) -> None:
-        chosen = np.linspace(0, len(crops) - 1, min(len(crops), _N_VALIDATION_CROPS))
+        number = min(len(crops), _N_VALIDATION_CROPS)
         self._config = config
         # The same masks each time: only the networks are compared.
         self._crops = [
             (crops[index], held_out[index] > 0, crops[index].mask(config.mask_ratio))
-            for index in chosen.round().astype(int)
+            for index in evenly(len(crops) - 1, number)
         ]
 
     @torch.no_grad()

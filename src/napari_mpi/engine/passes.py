@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from napari_mpi.arrays.spread import evenly
 from napari_mpi.arrays.tiles import Tile, blended_tiles
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.adapt import State
@@ -182,5 +182,5 @@ def _evenly(length: int) -> list[slice]:
     """Spread a few slices of equal length over an axis."""
     size = min(_STATISTICS_SIZE, length)
     number = min(_STATISTICS_GRID, -(-length // size))
-    starts = np.linspace(0, length - size, number).round().astype(int)
+    starts = evenly(length - size, number)
     return [slice(start, start + size) for start in starts]

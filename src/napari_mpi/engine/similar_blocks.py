@@ -40,7 +40,8 @@ def filter_groups(
         (2, C, 1, H, W), extended by `REACH` pixels and one less than a block on all
         sides.
     guide : Tensor
-        What tells which blocks are alike, extended likewise, shape (C, 1, H, W).
+        What tells which blocks are alike, in units in which the noise of all channels
+        is alike, extended likewise, shape (C, 1, H, W).
     variance : Tensor
         Variance of the noise of each pixel, of the same shape.
     spectrum : Tensor
@@ -69,11 +70,10 @@ def filter_groups(
     per_row = len(images) * len(basis) * (width - BLOCK + 1)
     n_rows = max(1, MAX_COEFFICIENTS // per_row // _STEP) * _STEP
     total, weights = torch.zeros_like(images), torch.zeros_like(variance)
-    scale = variance.mean(dim=(1, 2, 3), keepdim=True).sqrt()
     for top in range(0, last + 1, n_rows):
         bottom = min(top + n_rows, last + 1) + 2 * REACH + BLOCK - 1
         rows = slice(top, bottom)
-        members = _similar((guide[:, :, rows] / scale)[:, 0])  # (G, K)
+        members = _similar(guide[:, 0, rows])  # (G, K)
         size = variance[0, 0, rows].shape
         for channel in range(len(variance)):
             blocks, weight = _filtered(

@@ -24,6 +24,11 @@ _LEAST_VARIANCE = 1e-10
 # wide as the smallest spots that a microscope shows.
 _LIGHT_SIGMA = 1.5
 _LIGHT_REACH = 6
+_EDGE = BLOCK - 1
+# Large planes are filtered in bands of so many rows, with as many around them as have
+# a part in what becomes of them: by light, blocks, and groups that hold these.
+_BAND = 1024
+_AROUND = _LIGHT_REACH + 2 * _EDGE + 2 * REACH
 
 
 def wiener_filter(
@@ -79,33 +84,63 @@ def wiener_filter(
     what the same filter takes from the estimate, which is given back smoothed, and as
     far as it is more than smoothed noise.
     """
-    height, width = noisy.shape[-2:]
-    edge = BLOCK - 1
-    border = (edge + REACH,) * 2
-    guide = estimate if guide is None else guide
     variance = variance.clamp_min(_LEAST_VARIANCE)
-    noisy, estimate, blind, guide, variance = (
-        mirrored(plane, border, border)[:, None]
-        for plane in (noisy, estimate, blind, guide, variance)
-    )
     waves = cosines(BLOCK).to(noisy.device)
     basis = torch.kron(waves, waves)  # (64, 64)
-    spectrum, trust = noise_in(noisy - blind, variance, basis)
+    border = (_EDGE, _EDGE)
+    residual, expected = (
+        mirrored(plane, border, border)[:, None] for plane in (noisy - blind, variance)
+    )
+    spectrum, trust = noise_in(residual, expected, basis)
+    del residual, expected
     spectrum *= caution
-    within = (..., slice(REACH, -REACH), slice(REACH, -REACH))
-    if not independent:
-        planes = noisy[None][within], estimate[None][within], variance[within]
-        filtered = _filter_blocks(*planes, spectrum, trust, basis)[0]
+    guide = estimate if guide is None else guide
+    unit = variance.mean(dim=(1, 2), keepdim=True).sqrt()  # in which blocks differ
+    filtered = torch.empty_like(noisy)
+    height = noisy.shape[-2]
+    for top in range(0, height, _BAND):
+        bottom = min(top + _BAND, height)
+        rows = slice(max(0, top - _AROUND), bottom + _AROUND)
+        done = _filter_band(
+            noisy[:, rows],
+            estimate[:, rows],
+            variance[:, rows],
+            guide[:, rows] / unit if independent else None,
+            spectrum,
+            trust,
+            basis,
+        )
+        filtered[:, top:bottom] = done[:, top - rows.start :][:, : bottom - top]
+    return filtered
+
+
+def _filter_band(
+    noisy: Tensor,
+    estimate: Tensor,
+    variance: Tensor,
+    guide: Tensor | None,
+    spectrum: Tensor,
+    trust: Tensor,
+    basis: Tensor,
+) -> Tensor:
+    """Filter some rows of planes, in groups too if there is a guide."""
+    height, width = noisy.shape[-2:]
+    border = (_EDGE + (0 if guide is None else REACH),) * 2
+    images = mirrored(torch.stack([noisy, estimate]), border, border)[:, :, None]
+    variance = mirrored(variance, border, border)[:, None]
+    noise = spectrum, trust, basis
+    if guide is None:
+        filtered = _filter_blocks(images[:1], images[1:], variance, *noise)[0]
     else:
-        images = torch.stack([noisy, estimate])
-        groups = filter_groups(images, guide, variance, spectrum, trust, basis)
-        groups = groups[within]
-        planes = images[within], groups, variance[within]
+        guide = mirrored(guide, border, border)[:, None]
+        groups = filter_groups(images, guide, variance, *noise)
+        within = (..., slice(REACH, -REACH), slice(REACH, -REACH))
+        images, groups, variance = (x[within] for x in (images, groups, variance))
+        blocks = _filter_blocks(images, groups, variance, *noise)
         # Each does better where the other does worse: fibres, and faint flat regions.
-        both = (groups + _filter_blocks(*planes, spectrum, trust, basis)) / 2
-        lost = estimate[within] - both[1]
-        filtered = both[0] + _given_back(lost, variance[within])
-    return filtered[:, 0, edge : edge + height, edge : edge + width]
+        both = (groups + blocks) / 2
+        filtered = both[0] + _given_back(images[1] - both[1], variance)
+    return filtered[:, 0, _EDGE : _EDGE + height, _EDGE : _EDGE + width]
 
 
 def _filter_blocks(

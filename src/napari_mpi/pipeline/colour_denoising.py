@@ -27,8 +27,7 @@ from napari_mpi.pipeline.joint_denoising import (
     joint_report,
     reports_by_name,
 )
-from napari_mpi.pipeline.plan import N_NOISE_PLANES
-from napari_mpi.pipeline.plane_store import spread_evenly
+from napari_mpi.pipeline.plane_store import planes_to_look_at
 
 __all__ = ["ColourDenoising"]
 
@@ -108,7 +107,7 @@ class ColourDenoising(JointDenoising):
         self._colours = _Colours(image, fill_stuck=fill_stuck)
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
-        chosen = spread_evenly(list(grid.indices()), N_NOISE_PLANES)
+        chosen = planes_to_look_at(list(grid.indices()), grid)
         together = have_structure_in_common(self._colours[index] for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
         self._stuck = self._colours.share_of_stuck(grid)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,6 +16,7 @@ from napari_mpi.analysis.noise import (
     residual_correlation,
 )
 from napari_mpi.arrays.intensity import Scaling, seen
+from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import PRESETS
 from napari_mpi.engine import memory
 from napari_mpi.engine.passes import Passes
@@ -66,8 +66,8 @@ def measure_noise(
     noise = estimate_noise(planes, intensity=intensity)
     if not noise.neighbours_correlate:
         return noise
-    chosen = np.linspace(0, len(planes) - 1, min(len(planes), _N_PLANES))
-    crops = [_centre(planes[place]) for place in chosen.round().astype(int)]
+    chosen = evenly(len(planes) - 1, min(len(planes), _N_PLANES))
+    crops = [_centre(planes[place]) for place in chosen]
     noisy = [torch.from_numpy(seen(scaling.apply(crop[None]))) for crop in crops]
 
     def predict(device: torch.device) -> list[Tensor]:

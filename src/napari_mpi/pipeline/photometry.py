@@ -21,7 +21,12 @@ from napari_mpi.analysis.noisy_values import (
     without_outliers,
 )
 from napari_mpi.analysis.uncertainty import standard_error
-from napari_mpi.arrays.intensity import Scaling, seen, without_hot_pixels
+from napari_mpi.arrays.intensity import (
+    Scaling,
+    beyond_range,
+    seen,
+    without_hot_pixels,
+)
 from napari_mpi.config import MaskShape
 from napari_mpi.engine import memory
 from napari_mpi.engine.fill import Fill
@@ -42,6 +47,8 @@ _CAUTION = 1.5
 class Photometry:
     """Takes intensities to the network's range, and results to the input's units.
 
+    Between the two everything is in units of that range, in float32.
+
     Attributes
     ----------
     scaling : Scaling
@@ -49,7 +56,8 @@ class Photometry:
     keep_mean : bool
         Whether local means are to be those of the input.
     noise : NoiseEstimate or None
-        The noise of the pixels; None in an image that is constant.
+        The noise of the pixels in the input's units; None in an image that is constant,
+        which nothing is to be done for.
     own_pixel : bool
         Whether each pixel's own noisy value is to count in its result.
     wiener : bool
@@ -106,33 +114,30 @@ class Photometry:
         Returns
         -------
         values : ndarray
-            Shape (C, Y, X).
+            Shape (C, Y, X), float64.
         errors : ndarray or None
             Their standard errors, if these are asked for.
         """
-        estimate = filling.estimate
-        # Predictions lie within 0 and 1; a pixel without one is still the noisy value.
-        values = self.scaling.invert(estimate.clamp(0, 1).cpu().numpy())
-        if self.noise is None:
-            return values, np.zeros_like(values) if uncertainty else None
-        local = LocalNoise(self.noise, intensity)
-        # Structure brighter than the network can tell stays what it was, unless noise
-        # alone may have brought it there.
-        beyond = self.scaling.beyond(noisy)
-        by_noise = np.sqrt(local.variance(values))
-        beyond -= np.clip(beyond, -by_noise, by_noise)
-        values += beyond
-        spread = filling.spread.cpu().double().numpy() * self.scaling.gain**2
-        error = error_variance(np.where(beyond != 0, local.variance(values), spread))
+        assert self.noise is not None
+        scaled = self.scaling.apply(noisy)
+        offset, gain = self.scaling.offset, self.scaling.gain
+        if intensity is None:
+            local = LocalNoise(self.noise.scaled(offset, gain))
+        else:  # light has no part in the offset of a difference
+            light = (intensity / gain).astype(np.float32)
+            local = LocalNoise(self.noise.scaled(0, gain), light)
+        values, error = _predicted(filling, scaled, local)
+        meant = scaled
         if self.keep_mean:
             # The light of a hot pixel belongs to no place around it.
             variance = local.variance(values)
-            limited = without_outliers(noisy, values, error, variance, local.gain)
-            meant = np.where(noisy != limited, without_hot_pixels(noisy), noisy)
+            limited = without_outliers(scaled, values, error, variance, local.gain)
+            meant = np.where(scaled != limited, without_hot_pixels(scaled), scaled)
             values += _local_mean(meant - values)
-        freed: NDArray[Any] = noisy
+            del limited, variance
+        freed: NDArray[Any] = scaled
         if self.mask_shape != "pixels":
-            freed = without_lines(noisy, values, self.mask_shape)
+            freed = without_lines(scaled, values, self.mask_shape)
         if self.own_pixel:
             excess = noise_excess(freed, values, local.variance(values))
             local = replace(local, excess=excess)
@@ -142,16 +147,15 @@ class Photometry:
         errors = None
         if uncertainty:
             errors = standard_error(error, variance if self.own_pixel else None)
+            errors *= gain
         if self.own_pixel or self.wiener:
             wrong = error if self.own_pixel else unexplained
-            device = estimate.device
+            device = filling.estimate.device
+            del variance, unexplained
             values = self._with_noisy(freed, values, error, wrong, local, device)
             if self.keep_mean:  # filters of few photons lean towards either side
                 values += _local_mean(meant - values)
-        return values, errors
-
-    def _scaled(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.scaling.apply(values)))
+        return self.scaling.invert(values), errors
 
     def _with_noisy(
         self,
@@ -170,32 +174,42 @@ class Photometry:
         variance = local.variance(blind)
         noisy = without_outliers(noisy, blind, error, variance, local.gain)
         values = combine_with_input(noisy, blind, wrong, variance)
-        if self.wiener:
-            variance = local.variance(values) / self.scaling.gain**2
-            caution = 1.0 if self.own_pixel else _CAUTION
-            planes = [
-                *(self._scaled(plane) for plane in (noisy, values, blind)),
-                torch.from_numpy(variance).float(),
-            ]
-            if local.intensity is not None:
-                # Light shows structure better than a colour difference. Where it is
-                # denoised itself, it tells blocks apart that are better taken together.
-                light = np.ascontiguousarray(local.intensity / self.scaling.gain)
-                planes.append(torch.from_numpy(light).float())
+        if not self.wiener:
+            return values
+        caution = 1.0 if self.own_pixel else _CAUTION
+        planes = [noisy, values, blind, local.variance(values)]
+        if local.intensity is not None:
+            # Light shows structure better than a colour difference. Where it is
+            # denoised itself, it tells blocks apart that are better taken together.
+            planes.append(local.intensity)
 
-            def filtered(device: torch.device) -> Tensor:
-                on_device = [plane.to(device) for plane in planes]
-                return wiener_filter(
-                    *on_device, caution=caution, independent=self.own_pixel
-                ).cpu()
+        def filtered(device: torch.device) -> Tensor:
+            on_device = [torch.from_numpy(plane).to(device) for plane in planes]
+            return wiener_filter(
+                *on_device, caution=caution, independent=self.own_pixel
+            ).cpu()
 
-            result = memory.or_on_processor(filtered, device)
-            values = self.scaling.invert(result.numpy())
-        return values
+        return memory.or_on_processor(filtered, device).numpy()
 
 
-def _local_mean(values: NDArray[Any]) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = ndimage.gaussian_filter(
+def _predicted(
+    filling: Fill | Passes, noisy: NDArray[np.float32], local: LocalNoise
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what is predicted, and the variance of its error."""
+    # Predictions lie within 0 and 1; a pixel without one is still the noisy value.
+    values = filling.estimate.clamp(0, 1).cpu().numpy()
+    # Structure brighter than the network can tell stays what it was, unless noise
+    # alone may have brought it there.
+    beyond = beyond_range(noisy)
+    by_noise = np.sqrt(local.variance(values))
+    beyond -= np.clip(beyond, -by_noise, by_noise)
+    values += beyond
+    spread = filling.spread.cpu().numpy()
+    return values, error_variance(np.where(beyond != 0, local.variance(values), spread))
+
+
+def _local_mean(values: NDArray[Any]) -> NDArray[Any]:
+    mean: NDArray[Any] = ndimage.gaussian_filter(
         values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
     )
     return mean

@@ -10,6 +10,7 @@ import torch
 
 from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
 from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.analysis.uneven_noise import with_strongest
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import (
     MEASURING,
@@ -20,13 +21,10 @@ from napari_mpi.config import (
 )
 from napari_mpi.engine.devices import prefers_bfloat16
 from napari_mpi.pipeline.measuring import measure_noise
-from napari_mpi.pipeline.plane_store import PlaneStore, spread_evenly
+from napari_mpi.pipeline.plane_store import PlaneStore, planes_to_look_at
 from napari_mpi.weights.loading import Weights
 
-__all__ = ["N_NOISE_PLANES", "Plan", "Request"]
-
-N_NOISE_PLANES = 5
-"""Noise is measured, and results are judged, in no more planes than this."""
+__all__ = ["Plan", "Request"]
 
 
 @dataclass(frozen=True)
@@ -130,27 +128,7 @@ class Plan:
         """Measure the noise of the planes and decide on the rest."""
         noise = None
         if not store.constant:
-            # Empty frames would only widen the range.
-            chosen = spread_evenly(store.filled, N_NOISE_PLANES)
-            planes, intensity = store.waiting(chosen), store.intensities(chosen)
-            if request.measures and weights.know_noise:
-                scaling = Scaling.fit(store.sample, "percentile")
-                noise = measure_noise(
-                    planes,
-                    scaling,
-                    weights,
-                    intensity=intensity,
-                    device=device,
-                    seed=seed,
-                )
-            else:
-                # Whoever names the kind of noise knows better.
-                named = request.noise is not None
-                noise = estimate_noise(
-                    planes,
-                    shared=request.noise != "independent" if named else None,
-                    intensity=intensity,
-                )
+            noise = _measured(store, request, weights, device, seed)
         config, choice = request.config(noise, weights, device)
         scaling = Scaling.fit(store.sample, config.scaling)
         return cls(request, weights, seed, noise, config, choice, scaling)
@@ -159,3 +137,34 @@ class Plan:
         """Derive a seed from the plane's place only, not from what ran before."""
         sequence = np.random.SeedSequence([self.seed, number])
         return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _measured(
+    store: PlaneStore,
+    request: Request,
+    weights: Weights,
+    device: torch.device,
+    seed: int,
+) -> NoiseEstimate:
+    # Empty frames would only widen the range.
+    chosen = planes_to_look_at(store.filled, store.grid)
+    planes, intensity = store.waiting(chosen), store.intensities(chosen)
+    if request.measures and weights.know_noise:
+        scaling = Scaling.fit(store.sample, "percentile")
+        noise = measure_noise(
+            planes, scaling, weights, intensity=intensity, device=device, seed=seed
+        )
+    else:
+        # Whoever names the kind of noise knows better.
+        named = request.noise is not None
+        noise = estimate_noise(
+            planes,
+            shared=request.noise != "independent" if named else None,
+            intensity=intensity,
+        )
+    _, choice = request.config(noise, weights, device)
+    if choice is not None and choice.clean:  # a part of it may not be
+        some = len(planes) // 2
+        light = None if intensity is None else intensity[some]
+        noise = with_strongest(noise, planes[some], light)
+    return noise

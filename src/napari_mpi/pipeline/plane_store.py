@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.intensity import to_dtype, without_hot_pixels
 from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.arrays.spread import evenly
 from napari_mpi.engine import memory
 
-__all__ = ["Index", "PlaneStore", "Results", "allocate_results", "spread_evenly"]
+__all__ = [
+    "Index",
+    "PlaneStore",
+    "Results",
+    "allocate_results",
+    "planes_to_look_at",
+    "spread_evenly",
+]
 
 Index = tuple[int, ...]
 """Where a plane lies in the leading axes of an array."""
@@ -24,6 +32,8 @@ _T = TypeVar("_T")
 
 # The intensity scaling of a stack is read from about this many of its values.
 _N_SAMPLES = 4_000_000
+# Noise is measured, and results are judged, in no more planes and pixels than these.
+_MAX_PLANES, _MAX_PIXELS = 5, 2**24
 # What differences of pixels may be for float32 noise maps to hold them.
 _LARGEST, _SMALLEST = 1e38, 1e-30
 
@@ -70,6 +80,8 @@ class PlaneStore:
 
     Attributes
     ----------
+    grid : PlaneGrid
+        Where the planes lie.
     image : ndarray
         The result; planes that are not done are still the noisy ones.
     noise_map : ndarray
@@ -102,7 +114,7 @@ class PlaneStore:
         *,
         fill_stuck: bool = False,
     ) -> None:
-        self._source, self._grid, self._intensity = source, grid, intensity
+        self._source, self.grid, self._intensity = source, grid, intensity
         self._fill_stuck, self.stuck = fill_stuck, 0.0
         self.image, self.noise_map = results.image, results.noise_map
         self.uncertainty = results.uncertainty
@@ -111,12 +123,12 @@ class PlaneStore:
         self._read()
 
     def _read(self) -> None:
-        per_plane = max(1, _N_SAMPLES // self._grid.n_planes)
+        per_plane = max(1, _N_SAMPLES // self.grid.n_planes)
         samples, n_bad, extremes = [], 0, []
-        for index in self._grid.indices():
+        for index in self.grid.indices():
             plane = self._from_source(index)
             self.image[index] = plane
-            channels = self._grid.to_channels(plane)
+            channels = self.grid.to_channels(plane)
             if self.dtype.kind == "f":
                 n_bad += int(np.count_nonzero(~np.isfinite(plane)))
             # Transparency does not count, and each colour by itself.
@@ -128,13 +140,13 @@ class PlaneStore:
             if n_bad == 0 and max(-float(low), float(high)) <= _LARGEST:
                 stride = max(1, plane.size // per_plane | 1)
                 filled = self.channels(plane)
-                self.stuck += float((filled != channels).mean()) / self._grid.n_planes
+                self.stuck += float((filled != channels).mean()) / self.grid.n_planes
                 some = without_hot_pixels(filled).reshape(-1)[::stride]
                 # In the type of the pixels, whose range is a scaling by itself.
                 samples.append(to_dtype(some, self.dtype))
             self.let_go()
         if n_bad:
-            n_all = int(np.prod(self._grid.shape))
+            n_all = int(np.prod(self.grid.shape))
             if n_bad == n_all:
                 raise ValueError(
                     "Every pixel is NaN or infinite: there is no image to denoise."
@@ -168,13 +180,13 @@ class PlaneStore:
 
     def channels(self, noisy: NDArray[Any]) -> NDArray[Any]:
         """Return a noisy plane as (C, Y, X), with its stuck pixels filled."""
-        channels = self._grid.to_channels(noisy)
+        channels = self.grid.to_channels(noisy)
         return fill_stuck(channels) if self._fill_stuck else channels
 
     def put(self, index: Index, noisy: NDArray[Any], values: NDArray[Any]) -> None:
         """Take the result of a plane, shape (C, Y, X), in the input's units."""
         channels = to_dtype(values, self.dtype)
-        self._keep(index, noisy, self._grid.from_channels(channels, noisy))
+        self._keep(index, noisy, self.grid.from_channels(channels, noisy))
 
     def finished(self, index: Index) -> dict[str, NDArray[Any]]:
         """Return what `restore` needs of a plane that is done, as views."""
@@ -199,9 +211,9 @@ class PlaneStore:
         Transparency is not denoised, and has none.
         """
         if self.uncertainty is not None:
-            nothing = np.zeros(self._grid.plane_shape, np.float32)
+            nothing = np.zeros(self.grid.plane_shape, np.float32)
             channels = errors.astype(np.float32)
-            self.uncertainty[index] = self._grid.from_channels(channels, nothing)
+            self.uncertainty[index] = self.grid.from_channels(channels, nothing)
 
     def noisy(self, indices: list[Index]) -> NDArray[Any]:
         """Return planes of the source, (N, Y, X), with their stuck pixels filled.
@@ -217,7 +229,7 @@ class PlaneStore:
 
     def done(self, indices: list[Index]) -> NDArray[Any]:
         """Return planes of the result, (N, Y, X); colours count as planes."""
-        planes = [self._grid.to_channels(self.image[index]) for index in indices]
+        planes = [self.grid.to_channels(self.image[index]) for index in indices]
         return np.concatenate(planes)
 
     def intensity(self, index: Index) -> NDArray[Any] | None:
@@ -227,7 +239,7 @@ class PlaneStore:
         """
         if self._intensity is None:
             return None
-        return self._grid.to_channels(np.asarray(self._intensity[index]))
+        return self.grid.to_channels(np.asarray(self._intensity[index]))
 
     def intensities(self, indices: list[Index]) -> NDArray[Any] | None:
         """Return what the noise of planes depends on, (N, Y, X), as `intensity`."""
@@ -256,7 +268,13 @@ def allocate_results(
     )
 
 
+def planes_to_look_at(indices: list[Index], grid: PlaneGrid) -> list[Index]:
+    """Return the planes, of these, that tell the noise and how it was removed."""
+    at_a_time = max(1, _MAX_PIXELS // math.prod(grid.plane_shape))
+    return spread_evenly(indices, min(_MAX_PLANES, at_a_time))
+
+
 def spread_evenly(items: list[_T], number: int) -> list[_T]:
     """Return at most so many of the items, from the first to the last."""
-    chosen = np.linspace(0, len(items) - 1, min(len(items), number))
-    return [items[place] for place in chosen.round().astype(int)]
+    places = evenly(len(items) - 1, min(len(items), number))
+    return [items[place] for place in places]

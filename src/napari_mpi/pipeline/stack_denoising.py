@@ -18,13 +18,13 @@ from napari_mpi.pipeline.adapting import GroupAdaptation, share_of_adapting
 from napari_mpi.pipeline.checkpoints import Checkpoints, KeptParts
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
 from napari_mpi.pipeline.forecast import Forecast, forecast
-from napari_mpi.pipeline.plan import N_NOISE_PLANES, Plan, Request
+from napari_mpi.pipeline.plan import Plan, Request
 from napari_mpi.pipeline.plane_filling import Plane, PlaneFiller
 from napari_mpi.pipeline.plane_store import (
     PlaneStore,
     Results,
     allocate_results,
-    spread_evenly,
+    planes_to_look_at,
 )
 from napari_mpi.pipeline.report import Tally, write_report
 from napari_mpi.pipeline.resources import Resources
@@ -166,7 +166,7 @@ class StackDenoising(Denoising):
         done = [index for index in store.filled if index in self._filler.touched]
         if not done or noise is None or self._plan.clean:
             return None
-        chosen = spread_evenly(done, N_NOISE_PLANES)
+        chosen = planes_to_look_at(done, self._grid)
         return judge(
             store.noisy(chosen),
             store.done(chosen),
