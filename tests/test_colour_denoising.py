@@ -124,9 +124,12 @@ def test_salt_and_pepper_in_single_colours_is_filled(rng):
     clean = (gray[..., np.newaxis] * [1.0, 0.8, 0.9]).clip(1, 254).astype(np.uint8)
     drawn = rng.random(clean.shape)
     salted = np.where(drawn < 0.02, 0, np.where(drawn > 0.98, 255, clean))
-    result = denoise(salted.astype(np.uint8), rgb=True)
+    result = denoise(salted.astype(np.uint8), rgb=True, uncertainty=True)
     hit = salted != clean
     np.testing.assert_array_equal(result.image[~hit], clean[~hit])
     assert np.square(result.image - clean.astype(float)).mean() < 10
     np.testing.assert_array_equal(result.image + result.noise_map, salted)
     assert result.report["stuck"] == pytest.approx(hit.mean(), rel=0.1)
+    assert result.uncertainty.shape == clean.shape
+    assert result.uncertainty[result.image != salted].mean() > 1
+    assert not result.uncertainty[result.image == salted].any()

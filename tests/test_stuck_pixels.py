@@ -78,6 +78,35 @@ def test_points_in_focus_are_not_stuck_though_saturated(sigma, rng):
     assert not stuck_pixels(np.clip(bright, 0, 255).astype(np.uint8)).any()
 
 
+@pytest.fixture
+def texture(rng):
+    """Colours with the same texture, 8-bit."""
+    fine = ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 0.7)
+    gray = 128 + 25 * fine / fine.std()
+    tint = ndimage.gaussian_filter(rng.standard_normal((3, SIZE, SIZE)), (0, 9, 9))
+    return np.clip(gray + 10 * tint / tint.std(), 20, 235).astype(np.uint8)
+
+
+def test_what_colours_have_in_common_tells_more_than_neighbours(texture, rng):
+    damaged = salt_and_pepper(texture, 0.05, rng)
+    alone, together = (
+        fill_stuck(damaged, of_one_image=known)[damaged != texture].astype(float)
+        for known in (False, True)
+    )
+    truth = texture[damaged != texture]
+    assert np.square(together - truth).mean() < 0.1 * np.square(alone - truth).mean()
+
+
+def test_colours_that_have_nothing_in_common_are_filled_each_by_itself(smooth, rng):
+    stains = np.stack([smooth, smooth[::-1], smooth.T])
+    damaged = salt_and_pepper(stains, 0.05, rng)
+    alone, together = (
+        fill_stuck(damaged, of_one_image=known).astype(float) - stains
+        for known in (False, True)
+    )
+    assert np.square(together).mean() < 1.2 * np.square(alone).mean()
+
+
 def test_a_few_extreme_pixels_are_left(smooth):
     smooth[[20, 50, 80], [20, 50, 80]] = 255
     assert not stuck_pixels(smooth).any()

@@ -69,32 +69,53 @@ def stuck_pixels(plane: NDArray[Any]) -> Flags:
     return flags
 
 
-def fill_stuck(planes: NDArray[Any]) -> NDArray[Any]:
-    """Replace stuck pixels by the median of their neighbours that are not.
+def fill_stuck(planes: NDArray[Any], *, of_one_image: bool = False) -> NDArray[Any]:
+    """Replace stuck pixels by what those around them tell that are not.
 
     Parameters
     ----------
     planes : ndarray
         Shape (N, Y, X), real and finite, at least 3 pixels a side.
+    of_one_image : bool
+        Whether the planes are the colours of one image. What one differs from another
+        then often varies less from pixel to pixel than it does itself.
 
     Returns
     -------
     ndarray
-        A copy of the same shape and type.
+        A copy of the same shape and type. A stuck pixel is the median of its
+        neighbours, or that of their difference from another colour, added to that,
+        whichever these agree about better.
     """
-    return np.stack([_filled(plane, stuck_pixels(plane)) for plane in planes])
-
-
-def _filled(plane: NDArray[Any], stuck: Flags) -> NDArray[Any]:
-    if not stuck.any():
-        return plane
-    filled = plane.copy()
-    for chunk in _chunks(np.argwhere(stuck)):
-        ring = np.where(_around(stuck, chunk), np.nan, _around(plane, chunk))
-        nearest, wider = _median(ring[:, _NEAR]), _median(ring)
-        values = np.where(np.isnan(nearest), wider, nearest)
-        filled[tuple(chunk.T)] = to_dtype(values, plane.dtype)
+    flags = [stuck_pixels(plane) for plane in planes]
+    filled = planes.copy()
+    for number, stuck in enumerate(flags):
+        others = [n for n in range(len(planes)) if of_one_image and n != number]
+        for chunk in _chunks(np.argwhere(stuck)) if stuck.any() else ():
+            ring = _sound_around(planes[number], stuck, chunk)
+            values, disagreement = _told_by(ring)
+            for other in others:
+                at_place = planes[other][tuple(chunk.T)].astype(np.float64)
+                at_place[flags[other][tuple(chunk.T)]] = np.nan
+                around = _sound_around(planes[other], flags[other], chunk)
+                difference, differing = _told_by(ring - around)
+                better = (differing < disagreement) & ~np.isnan(at_place)
+                values[better] = (at_place + difference)[better]
+                disagreement[better] = differing[better]
+            filled[number][tuple(chunk.T)] = to_dtype(values, planes.dtype)
     return filled
+
+
+def _told_by(ring: Array) -> tuple[Array, Array]:
+    """Return a median of what is around places (N, 24), and how much that scatters."""
+    nearest, wider = _median(ring[:, _NEAR]), _median(ring)
+    values = np.where(np.isnan(nearest), wider, nearest)
+    return values, _median(np.abs(ring - values[:, None]))
+
+
+def _sound_around(plane: NDArray[Any], stuck: Flags, places: NDArray[np.intp]) -> Array:
+    """Return the values around places as `_around` does, NaN where they are stuck."""
+    return np.where(_around(stuck, places), np.nan, _around(plane, places))
 
 
 def _stuck_at(value: Any, plane: NDArray[Any]) -> Flags:

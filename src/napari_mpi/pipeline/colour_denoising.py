@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi.analysis.stuck_pixels import fill_stuck
+from napari_mpi.analysis.uncertainty import error_of_filled
 from napari_mpi.arrays.colour import (
     BRIGHTNESS_FIRST,
     ONE_BY_ONE,
@@ -41,10 +42,17 @@ class _Colours:
     def __getitem__(self, index: Any) -> NDArray[Any]:
         rgb = np.asarray(self._image[index])[..., :3]
         if self._fill_stuck:
-            planes = np.moveaxis(rgb, -1, 0)
-            filled = fill_stuck(planes.reshape(-1, *planes.shape[-2:]))
-            rgb = np.moveaxis(filled.reshape(planes.shape), 0, -1)
+            planes = np.moveaxis(rgb, -1, -3)  # (..., 3, Y, X)
+            images = planes.reshape(-1, *planes.shape[-3:])
+            filled = np.stack([fill_stuck(one, of_one_image=True) for one in images])
+            rgb = np.moveaxis(filled.reshape(planes.shape), -3, -1)
         return rgb
+
+    def errors_of_filled(self, index: Any) -> NDArray[np.float64]:
+        """Return the standard errors of a plane that is clean but for those."""
+        filled = np.moveaxis(self[index], -1, 0)
+        noisy = np.moveaxis(np.asarray(self._image[index])[..., :3], -1, 0)
+        return np.moveaxis(error_of_filled(filled, filled != noisy), 0, -1)
 
     def share_of_stuck(self, grid: PlaneGrid) -> float:
         """Return the share of the pixels that are filled."""
@@ -160,7 +168,7 @@ class ColourDenoising(JointDenoising):
             memory.let_go(image)
             memory.let_go(noise_map)
         report = self._report(parts)
-        return Denoised(image, noise_map, report, self._uncertainty(parts))
+        return Denoised(image, noise_map, report, self._uncertainty(parts, clean))
 
     def _report(self, parts: list[Denoised]) -> dict[str, Any]:
         report = {
@@ -175,13 +183,19 @@ class ColourDenoising(JointDenoising):
         names = [name.capitalize() for name in self._axes.names]
         return report | reports_by_name(parts, names)
 
-    def _uncertainty(self, parts: list[Denoised]) -> NDArray[np.float32] | None:
+    def _uncertainty(
+        self, parts: list[Denoised], clean: bool
+    ) -> NDArray[np.float32] | None:
         errors = [part.uncertainty for part in parts if part.uncertainty is not None]
         if not errors:
             return None
         uncertainty = memory.allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
-            plane = self._axes.join_errors(np.stack([error[index] for error in errors]))
+            if clean:
+                plane = self._colours.errors_of_filled(index)
+            else:
+                components = np.stack([error[index] for error in errors])
+                plane = self._axes.join_errors(components)
             uncertainty[index][..., :3] = plane
             memory.let_go(uncertainty)
         return uncertainty

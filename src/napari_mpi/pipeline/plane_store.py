@@ -181,7 +181,9 @@ class PlaneStore:
     def channels(self, noisy: NDArray[Any]) -> NDArray[Any]:
         """Return a noisy plane as (C, Y, X), with its stuck pixels filled."""
         channels = self.grid.to_channels(noisy)
-        return fill_stuck(channels) if self._fill_stuck else channels
+        if not self._fill_stuck:
+            return channels
+        return fill_stuck(channels, of_one_image=self.grid.rgb)
 
     def put(self, index: Index, noisy: NDArray[Any], values: NDArray[Any]) -> None:
         """Take the result of a plane, shape (C, Y, X), in the input's units."""
