@@ -153,6 +153,13 @@ class Photometry:
             device = filling.estimate.device
             del variance, unexplained
             values = self._with_noisy(freed, values, error, wrong, local, device)
+            if self.wiener and self.mask_shape != "pixels":
+                # What lines have in common is known better now, and so is the rest.
+                freed = without_lines(scaled, values, self.mask_shape)
+                freed = without_outliers(
+                    freed, values, error, local.variance(values), local.gain
+                )
+                values = self._filtered(freed, values, values, local, device)
             if self.keep_mean:  # filters of few photons lean towards either side
                 values += _local_mean(meant - values)
         return self.scaling.invert(values), errors
@@ -174,10 +181,20 @@ class Photometry:
         variance = local.variance(blind)
         noisy = without_outliers(noisy, blind, error, variance, local.gain)
         values = combine_with_input(noisy, blind, wrong, variance)
-        if not self.wiener:
-            return values
+        if self.wiener:
+            values = self._filtered(noisy, values, blind, local, device)
+        return values
+
+    def _filtered(
+        self,
+        noisy: NDArray[Any],
+        estimate: NDArray[Any],
+        blind: NDArray[Any],
+        local: LocalNoise,
+        device: torch.device,
+    ) -> NDArray[Any]:
         caution = 1.0 if self.own_pixel else _CAUTION
-        planes = [noisy, values, blind, local.variance(values)]
+        planes = [noisy, estimate, blind, local.variance(estimate)]
         if local.intensity is not None:
             # Light shows structure better than a colour difference. Where it is
             # denoised itself, it tells blocks apart that are better taken together.
