@@ -7,8 +7,9 @@ percentiles, with noise of σ 0.05 or 0.1, photon noise of 10 or 100 photons at 
 and reading noise of 1, noise of σ 0.08 that a Gaussian of 0.7 pixels blurs, and noise
 of σ 0.08 of which rows have three tenths of the variance in common; counts of one
 photon at white and none of reading noise, speckle of four looks, and noise of σ 0.02 on
-the left that grows to 0.15 on the right, as after a correction of strong shading; and
-noise of σ 0.05, cut off at 0 and 1.3, below salt and pepper in 5 % of the pixels.
+the left that grows to 0.15 on the right, as after a correction of strong shading; noise
+of σ 0.05, cut off at 0 and 1.3, below salt and pepper in 5 % of pixels; and the root
+of the squared image with noise of σ 0.08, as after a camera's gamma correction.
 "BM3D" is told the true strength of the noise, as if it were Gaussian and independent.
 """
 
@@ -34,6 +35,7 @@ NOISES = (
     "speckle 4",
     "shaded",
     "salt 5",
+    "root 0.08",
 )
 Image = NDArray[np.float64]
 
@@ -63,6 +65,8 @@ def add_noise(clean: Image, kind: str, rng: np.random.Generator) -> Image:
         share, drawn = float(strength) / 200, rng.random(clean.shape)
         salted = np.where(drawn > 1 - share, 1.3, clean + 0.05 * normal)
         return np.where(drawn < share, 0.0, np.clip(salted, 0.0, 1.3))
+    if name == "root":
+        return np.sqrt(np.maximum(clean**2 + float(strength) * normal, 0))
     if name == "shaded":
         return clean + np.linspace(0.02, 0.15, clean.shape[1]) * normal
     if name == "blurred":

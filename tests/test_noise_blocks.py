@@ -32,6 +32,16 @@ def test_blocks_at_the_ends_of_the_range_are_left_out(rng):
     assert blocks.variance.mean() == pytest.approx(0.5, rel=0.1)
 
 
+def test_blocks_that_are_cut_off_count_where_they_are_noisier_even_so(rng):
+    light = np.where(np.arange(128) < 96, 0.05, 0.6)
+    noisy = light + 0.08 * rng.standard_normal((1, 128, 128))
+    root = 100 * np.sqrt(np.maximum(noisy, 0))
+    blocks = Blocks.of(root, polynomials(8, 2))
+    dark = blocks.mean < 40
+    assert 0.6 < dark.mean() < 0.9
+    assert blocks.variance[dark].mean() > 3 * blocks.variance[~dark].mean()
+
+
 def test_the_noise_level_is_read_from_the_flattest_blocks(rng):
     clean = skimage.data.camera()[np.newaxis].astype(float)
     removed = low_frequencies(16)

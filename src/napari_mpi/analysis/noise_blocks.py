@@ -39,6 +39,9 @@ _N_PARTS = 4
 _MOST_TYPICAL = 4.5
 # Share of pixels at the ends of the range that a block may have.
 _MOST_AT_END = 0.1
+# Those with more, but no more than this, still tell if the variance is so many times
+# what it is in blocks of like intensity, the nearest third, that are not cut off.
+_MOST_CUT, _NEAREST, _NOISIER = 0.6, 3, 1.4
 # Noise of so few steps of the values, as a standard deviation, is that of counts.
 _MOST_COUNTED = 2.0
 # Enough values to know how far apart they are.
@@ -132,14 +135,26 @@ class Blocks:
             counted = variance < (_MOST_COUNTED * step_of(planes)) ** 2
             at_low[counted] = 0
             in_frame[counted] = 0
-        usable = (at_low + at_high < _MOST_AT_END) & (in_frame < _MOST_AT_END)
+        mean = means.mean(axis=1)
+        whole = at_low + at_high < _MOST_AT_END
         # Of a constant, rounding leaves more than nothing.
-        usable &= (variance > 0) & (noisy != noisy[:, :1]).any(axis=1)
+        usable = (variance > 0) & (noisy != noisy[:, :1]).any(axis=1)
+        usable &= in_frame < _MOST_AT_END
+        cut = usable & ~whole & (at_high < _MOST_AT_END) & (at_low < _MOST_CUT)
+        usable &= whole
+        if cut.any() and usable.any():
+            distance = np.abs(mean - np.median(mean[cut]))
+            near = usable & (distance <= np.quantile(distance[usable], 1 / _NEAREST))
+            in_cut, in_near = (
+                np.quantile(variance[some], _FLAT_SHARE) for some in (cut, near)
+            )
+            if in_cut > _NOISIER * in_near:
+                usable |= cut
         if usable.sum() < 4:
             usable = np.ones(len(blocks), bool)
         return cls(
             residual[usable].reshape(-1, size, size),
-            means[usable].mean(axis=1),
+            mean[usable],
             variance[usable],
             removed,
         )
