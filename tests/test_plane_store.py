@@ -66,6 +66,16 @@ def test_a_result_is_rounded_and_the_noise_map_is_what_is_missing(rng):
     assert (store.done([(1,)]) == 100).all()
 
 
+@pytest.mark.parametrize("value", [1e15, -1e30])
+def test_a_value_that_stands_for_nothing_is_told(value, rng):
+    source = rng.normal(10, 1, (40, 40)).astype(np.float32)
+    source[10:13, 10:13] = value
+    with pytest.raises(ValueError, match=r"most lie within 8.* and 1.*missing"):
+        a_store(source)
+    source[10:13, 10:13] = 1e6 * np.sign(value)
+    a_store(source)
+
+
 def test_colours_count_as_planes(rng):
     source = rng.integers(0, 200, (2, 16, 20, 4)).astype(np.uint8)
     assert a_store(source, rgb=True).noisy([(0,), (1,)]).shape == (6, 16, 20)

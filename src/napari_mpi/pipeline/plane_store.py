@@ -36,6 +36,8 @@ _N_SAMPLES = 4_000_000
 _MAX_PLANES, _MAX_PIXELS = 5, 2**24
 # What differences of pixels may be for float32 noise maps to hold them.
 _LARGEST, _SMALLEST = 1e38, 1e-30
+# No light is so many times as bright as that of most pixels varies.
+_FARTHEST = 1e10
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class PlaneStore:
     Raises
     ------
     ValueError
-        If pixels are NaN or infinite, or too large or too small for a noise map.
+        If pixels are NaN or infinite, too large or too small for a noise map, or so far
+        from most others that they are no intensities.
     """
 
     def __init__(
@@ -164,6 +167,14 @@ class PlaneStore:
                 "Multiply the image by a constant first."
             )
         self.sample: NDArray[Any] = np.concatenate(samples)
+        low, high = np.percentile(self.sample.astype(np.float64), (5, 95))
+        if highest - lowest > _FARTHEST * (high - low) > 0:
+            raise ValueError(
+                f"Pixels reach from {lowest:.3g} to {highest:.3g}, while most lie "
+                f"within {low:.3g} and {high:.3g}. If the others stand for "
+                "something that is missing, replace them by what is around, or crop "
+                "them away."
+            )
 
     def _from_source(self, index: Index) -> NDArray[Any]:
         return np.asarray(self._source[index]).astype(self.dtype, copy=False)
