@@ -32,7 +32,7 @@ def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--precision", default="float32")
+    arguments.add_argument("--precision", default="mixed")
     args = arguments.parse_args()
     weights = data_folder() / "weights"
     print("| image | noisy | ours | authors' code | difference | seconds |")

@@ -134,6 +134,15 @@ def test_bfloat16_stays_close_to_float32():
     assert (exact - rough).abs().max() < 0.05
 
 
+def test_gradients_in_bfloat16_hardly_change_what_is_predicted():
+    exact, _ = run(a_plane(), a_network(), n_iter=1)
+    mixed, _ = run(a_plane(), a_network(), n_iter=1, precision="mixed")
+    assert torch.equal(exact, mixed)  # no gradient was followed yet
+    exact, _ = run(a_plane(), a_network(), n_iter=3)
+    mixed, _ = run(a_plane(), a_network(), n_iter=3, precision="mixed")
+    assert 0 < (exact - mixed).abs().mean() < 0.005
+
+
 def test_gray_images_stored_as_colour_have_one_mask_for_all_channels():
     seen = []
     network = a_network(3, 3)

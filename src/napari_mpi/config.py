@@ -19,7 +19,7 @@ __all__ = [
 
 NoiseKind = Literal["independent", "correlated", "strongly-correlated"]
 MaskShape = Literal["pixels", "rows", "columns"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 
 
 def _require_whole(config: object, name: str, minimum: int) -> None:
@@ -97,8 +97,10 @@ class FillConfig:
     scaling : {"range", "percentile", "none"}
         How intensities are brought to the network's range; see
         `napari_mpi.arrays.intensity.Scaling.fit`.
-    precision : {"auto", "float32", "bfloat16"}
-        Arithmetic of the convolutions; "auto" takes bfloat16 where it is faster.
+    precision : {"auto", "float32", "mixed", "bfloat16"}
+        Arithmetic of the convolutions. "mixed" predicts in float32 and computes the
+        gradients in bfloat16 where a processor multiplies that faster; "auto" takes
+        bfloat16 where it is faster, else float32.
     """
 
     n_iter: int = 200
@@ -142,7 +144,7 @@ class FillConfig:
         _require_positive(self, "learning_rate")
         _require_choice(self, "scaling", ("range", "percentile", "none"))
         _require_choice(self, "mask_shape", ("pixels", "rows", "columns"))
-        _require_choice(self, "precision", ("auto", "float32", "bfloat16"))
+        _require_choice(self, "precision", ("auto", "float32", "mixed", "bfloat16"))
         _require_choice(self, "adapt_to", ("stack", "plane"))
 
 
@@ -163,8 +165,8 @@ _AUTO = FillConfig(
 PRESETS: dict[str, FillConfig] = {
     "auto": _AUTO,
     "fast": replace(_AUTO, n_iter=80, batch_size=1, n_passes=16),
-    "paper": FillConfig(n_iter=1000, averaging=0.99),
-    "paper-fast": FillConfig(n_iter=200, averaging=0.9),
+    "paper": FillConfig(n_iter=1000, averaging=0.99, precision="mixed"),
+    "paper-fast": FillConfig(n_iter=200, averaging=0.9, precision="mixed"),
 }
 """Named settings.
 

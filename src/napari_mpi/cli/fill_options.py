@@ -39,7 +39,7 @@ def add_fill_options(parser: argparse.ArgumentParser) -> None:
     expert.add_argument("--learning-rate", type=float)
     expert.add_argument("--pixel-shuffle", type=int, metavar="D")
     expert.add_argument("--scaling", choices=("range", "percentile", "none"))
-    expert.add_argument("--precision", choices=("auto", "float32", "bfloat16"))
+    expert.add_argument("--precision", choices=("auto", "float32", "mixed", "bfloat16"))
 
 
 def fill_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mpi.engine.borders import mirrored
+from napari_mpi.engine.convolution import convolve
 
 __all__ = ["Hourglass", "memory_format", "on_device"]
 
@@ -39,8 +40,15 @@ class _ConvNormAct(nn.Module):
         self.norm = nn.BatchNorm2d(WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
+        border = self.conv.kernel_size[0] // 2
+        convolved = convolve(
+            _reflected(x, border),
+            self.conv.weight,
+            self.conv.bias,
+            self.conv.stride[0],
+        )
         # In place: batch norm's own gradient does not need its output.
-        return F.leaky_relu_(self.norm(self.conv(x)), 0.2)
+        return F.leaky_relu_(self.norm(convolved), 0.2)
 
 
 class _Level(nn.Module):
@@ -67,7 +75,7 @@ class _Level(nn.Module):
         below = self._normalised(below, slice(WIDTH, None))
         merge = cast(_ConvNormAct, self.up[0])
         weight = merge.conv.weight  # (64, 128, 3, 3)
-        merged = _convolved(skip, weight[:, :WIDTH], merge.conv.bias)
+        merged = convolve(_reflected(skip, 1), weight[:, :WIDTH], merge.conv.bias)
         merged += _enlarged_and_convolved(below, weight[:, WIDTH:])
         out: Tensor = self.up[1](F.leaky_relu_(merge.norm(merged), 0.2))
         return out
@@ -90,9 +98,9 @@ class _Level(nn.Module):
         )
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve 3x3 with reflected borders."""
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias)
+def _reflected(x: Tensor, border: int) -> Tensor:
+    """Continue each side by its mirror image."""
+    return F.pad(x, (border,) * 4, mode="reflect") if border else x
 
 
 def _enlarged_and_convolved(small: Tensor, weight: Tensor) -> Tensor:
@@ -105,7 +113,7 @@ def _enlarged_and_convolved(small: Tensor, weight: Tensor) -> Tensor:
     kernel = torch.einsum("tk,oikl,sl->iots", shared, weight, shared)  # (i, o, 4, 4)
     padded = F.pad(small, (1, 1, 1, 1), mode="replicate")
     # Cut off afterwards, as the weights' gradient takes much longer with padding.
-    return F.pad(F.conv_transpose2d(padded, kernel, stride=2), (-3, -3, -3, -3))
+    return F.pad(convolve(padded, kernel, stride=2, transposed=True), (-3, -3, -3, -3))
 
 
 class Hourglass(nn.Module):

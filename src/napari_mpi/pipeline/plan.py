@@ -50,10 +50,7 @@ class Request:
     ) -> tuple[FillConfig, Choice | None]:
         """Return the settings in full, and what was made of the noise."""
         config, choice = self._config(found, weights)
-        if config.precision == "auto":
-            faster: Precision = "bfloat16" if prefers_bfloat16(device) else "float32"
-            config = replace(config, precision=faster)
-        return config, choice
+        return replace(config, precision=_precision(config, device)), choice
 
     def _config(
         self, found: NoiseEstimate | None, weights: Weights
@@ -168,3 +165,15 @@ def _measured(
         light = None if intensity is None else intensity[some]
         noise = with_strongest(noise, planes[some], light)
     return noise
+
+
+def _precision(config: FillConfig, device: torch.device) -> Precision:
+    """Return the precision that pays on a device."""
+    if config.precision == "auto":
+        return "bfloat16" if prefers_bfloat16(device) else "float32"
+    # Graphics cards multiply float32 fast enough, rounded to TF32 by torch's default.
+    if config.precision == "mixed" and not (
+        device.type == "cpu" and prefers_bfloat16(device)
+    ):
+        return "float32"
+    return config.precision
