@@ -61,6 +61,10 @@ class FillConfig:
         Passes over each plane after adapting on crops.
     adapt_to : {"stack", "plane"}
         Whether all planes share one adaptation on crops.
+    neighbours : int
+        Join each plane of a stack with so many on either side, as far as these show
+        the same, see `napari_mpi.engine.neighbours`. It takes effect where `own_pixel`
+        and `wiener` do, and all planes share one adaptation.
     mask_ratio : float
         Share p of pixels that are hidden in each iteration, between 0 and 1.
     mask_shape : {"pixels", "rows", "columns"}
@@ -108,6 +112,7 @@ class FillConfig:
     batch_size: int = 1
     n_passes: int = 24
     adapt_to: Literal["stack", "plane"] = "stack"
+    neighbours: int = 0
     mask_ratio: float = 0.3
     mask_shape: MaskShape = "pixels"
     mask_per_channel: bool = True
@@ -130,6 +135,7 @@ class FillConfig:
             _require_whole(self, "crop_size", 32)
         _require_whole(self, "batch_size", 1)
         _require_whole(self, "n_passes", 1)
+        _require_whole(self, "neighbours", 0)
         _require_whole(self, "pixel_shuffle", 1)
         if not 0 < self.mask_ratio < 1:
             raise ValueError(
@@ -153,6 +159,7 @@ _AUTO = FillConfig(
     crop_size=128,
     batch_size=2,
     n_passes=48,
+    neighbours=2,
     mask_ratio=0.5,
     own_pixel=True,
     wiener=True,

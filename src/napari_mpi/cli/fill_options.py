@@ -34,6 +34,10 @@ def add_fill_options(parser: argparse.ArgumentParser) -> None:
         "--adapt-to", choices=("stack", "plane"),
         help="learn once from the whole stack (auto, fast), or from each plane",
     )  # fmt: skip
+    expert.add_argument(
+        "--neighbours", type=int, metavar="N",
+        help="planes on either side that may tell of a plane (auto, fast); 0 for none",
+    )  # fmt: skip
     expert.add_argument("--mask-ratio", type=float, metavar="P")
     expert.add_argument("--averaging", type=float, metavar="BETA")
     expert.add_argument("--learning-rate", type=float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,17 +31,51 @@ from napari_mpi.arrays.intensity import (
 from napari_mpi.config import MaskShape
 from napari_mpi.engine import memory
 from napari_mpi.engine.fill import Fill
+from napari_mpi.engine.neighbours import Estimate, join
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.wiener import wiener_filter
 from napari_mpi.pipeline.plan import Plan
 
-__all__ = ["Photometry"]
+__all__ = ["Photometry", "PlaneEstimate"]
 
 # Local means are taken with a Gaussian of this standard deviation, in pixels: wide
 # enough that hardly any noise is left in them.
 _MEAN_SIGMA = 24.0
 # Noise that neighbours share is predicted in part; so much stronger it is taken to be.
 _CAUTION = 1.5
+
+
+@dataclass(frozen=True)
+class PlaneEstimate:
+    """What is reached of a plane, in the network's range; arrays (C, Y, X), float32.
+
+    Attributes
+    ----------
+    values : ndarray
+        The denoised plane.
+    errors : ndarray or None
+        Their standard errors, if these are asked for.
+    noisy : ndarray
+        The noisy plane that they were corrected by, without stripes and hot pixels.
+    blind : ndarray
+        The prediction of each pixel from others.
+    variance : ndarray
+        Variance of the noise of each pixel.
+    light : ndarray or None
+        What the noise depends on, if not the plane's own values.
+    """
+
+    values: NDArray[np.float32]
+    errors: NDArray[np.float32] | None
+    noisy: NDArray[np.float32]
+    blind: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    light: NDArray[np.float32] | None
+
+    def brightened(self, by: NDArray[np.float32]) -> Estimate:
+        """Return it as tensors, with what is to be added to its light."""
+        light = (self.noisy + by, self.values + by, self.blind + by, self.variance)
+        return Estimate(*map(torch.from_numpy, light))
 
 
 @dataclass(frozen=True)
@@ -90,33 +125,34 @@ class Photometry:
         """Return a plane (C, Y, X) as the network takes it."""
         return torch.from_numpy(seen(self.scaling.apply(noisy)))
 
-    def to_input(
+    @property
+    def joins(self) -> bool:
+        """Whether planes beside each other may tell of each other.
+
+        Noise that pixels of a plane share looks like a change from plane to plane.
+        """
+        return self.own_pixel and self.wiener and self.mask_shape == "pixels"
+
+    def estimate(
         self,
         filling: Fill | Passes,
         noisy: NDArray[Any],
         intensity: NDArray[Any] | None = None,
         *,
         uncertainty: bool,
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Return what is reached of a plane in the input's units.
+    ) -> PlaneEstimate:
+        """Return what is reached of a plane by itself.
 
         Parameters
         ----------
         filling : Fill or Passes
             The plane, as far as it is filled.
         noisy : ndarray
-            What it was, shape (C, Y, X).
+            What it was, shape (C, Y, X), in the input's units.
         intensity : ndarray, optional
             What the noise depends on, if not the plane's own values; of the same shape.
         uncertainty : bool
             Whether to estimate the standard errors.
-
-        Returns
-        -------
-        values : ndarray
-            Shape (C, Y, X), float64.
-        errors : ndarray or None
-            Their standard errors, if these are asked for.
         """
         assert self.noise is not None
         scaled = self.scaling.apply(noisy)
@@ -126,33 +162,39 @@ class Photometry:
         else:  # light has no part in the offset of a difference
             light = (intensity / gain).astype(np.float32)
             local = LocalNoise(self.noise.scaled(0, gain), light)
-        values, error = _predicted(filling, scaled, local)
+        blind, error = _predicted(filling, scaled, local)
         meant = scaled
         if self.keep_mean:
             # The light of a hot pixel belongs to no place around it.
-            variance = local.variance(values)
-            limited = without_outliers(scaled, values, error, variance, local.gain)
+            variance = local.variance(blind)
+            limited = without_outliers(scaled, blind, error, variance, local.gain)
             meant = np.where(scaled != limited, without_hot_pixels(scaled), scaled)
-            values += _local_mean(meant - values)
+            blind += _local_mean(meant - blind)
             del limited, variance
         freed: NDArray[Any] = scaled
         if self.mask_shape != "pixels":
-            freed = without_lines(scaled, values, self.mask_shape)
+            freed = without_lines(scaled, blind, self.mask_shape)
         if self.own_pixel:
-            excess = noise_excess(freed, values, local.variance(values))
+            excess = noise_excess(freed, blind, local.variance(blind))
             local = replace(local, excess=excess)
-        variance = local.variance(values)
-        unexplained = unexplained_variance(freed, values, variance)
+        variance = local.variance(blind)
+        unexplained = unexplained_variance(freed, blind, variance)
         error = np.maximum(error, unexplained)
         errors = None
         if uncertainty:
             errors = standard_error(error, variance if self.own_pixel else None)
-            errors *= gain
+        values = blind
         if self.own_pixel or self.wiener:
+            # Where neighbours share their noise, single pixels tell little: they only
+            # count where the prediction is certainly wrong.
             wrong = error if self.own_pixel else unexplained
             device = filling.estimate.device
-            del variance, unexplained
-            values = self._with_noisy(freed, values, error, wrong, local, device)
+            del unexplained
+            freed = without_outliers(freed, blind, error, variance, local.gain)
+            values = combine_with_input(freed, blind, wrong, variance)
+            del variance
+            if self.wiener:
+                values = self._filtered(freed, values, blind, local, device)
             if self.wiener and self.mask_shape != "pixels":
                 # What lines have in common is known better now, and so is the rest.
                 freed = without_lines(scaled, values, self.mask_shape)
@@ -162,28 +204,69 @@ class Photometry:
                 values = self._filtered(freed, values, values, local, device)
             if self.keep_mean:  # filters of few photons lean towards either side
                 values += _local_mean(meant - values)
-        return self.scaling.invert(values), errors
+        return PlaneEstimate(
+            values, errors, freed, blind, local.variance(values), local.intensity
+        )
 
-    def _with_noisy(
+    def joined(
         self,
-        noisy: NDArray[Any],
-        blind: NDArray[Any],
-        error: NDArray[Any],
-        wrong: NDArray[Any],
-        local: LocalNoise,
+        plane: PlaneEstimate,
+        neighbours: Sequence[PlaneEstimate],
         device: torch.device,
-    ) -> NDArray[Any]:
-        """Let the noisy image correct an estimate that is blind to its own pixels.
+    ) -> tuple[PlaneEstimate, float]:
+        """Return what a plane and those beside it tell together.
 
-        Where neighbours share their noise, single pixels tell little: they only count
-        where the prediction is certainly `wrong`.
+        Parameters
+        ----------
+        plane : PlaneEstimate
+            The plane by itself.
+        neighbours : sequence of PlaneEstimate
+            Planes beside it.
+        device : torch.device
+            Where to compute.
+
+        Returns
+        -------
+        joined : PlaneEstimate
+            The plane with less noise.
+        n_planes : float
+            As how many planes it counts in the mean, see
+            `napari_mpi.engine.neighbours.join`.
         """
-        variance = local.variance(blind)
-        noisy = without_outliers(noisy, blind, error, variance, local.gain)
-        values = combine_with_input(noisy, blind, wrong, variance)
-        if self.wiener:
-            values = self._filtered(noisy, values, blind, local, device)
-        return values
+        # Lamps flicker, and dyes bleach: each plane has its own light.
+        others = [
+            other.brightened(_local_mean(plane.noisy - other.noisy))
+            for other in neighbours
+        ]
+        own = plane.brightened(np.zeros_like(plane.noisy))
+        guide = None if plane.light is None else torch.from_numpy(plane.light)
+
+        def work(device: torch.device) -> tuple[NDArray[Any], NDArray[Any], float]:
+            joined, n_planes = join(own.to(device), [one.to(device) for one in others])
+            filtered = wiener_filter(
+                joined.noisy,
+                joined.values,
+                joined.blind,
+                joined.variance,
+                None if guide is None else guide.to(device),
+                independent=True,
+            )
+            return filtered.cpu().numpy(), joined.variance.cpu().numpy(), n_planes
+
+        values, variance, n_planes = memory.or_on_processor(work, device)
+        values += _local_mean(plane.values - values)
+        errors = plane.errors
+        if errors is not None:
+            least = np.finfo(np.float32).tiny
+            errors = errors * np.sqrt(variance / np.maximum(plane.variance, least))
+        return replace(plane, values=values, errors=errors), n_planes
+
+    def to_input(
+        self, plane: PlaneEstimate
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return values and standard errors in the input's units, (C, Y, X)."""
+        errors = None if plane.errors is None else plane.errors * self.scaling.gain
+        return self.scaling.invert(plane.values), errors
 
     def _filtered(
         self,

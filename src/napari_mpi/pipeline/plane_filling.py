@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,8 @@ from napari_mpi.engine.adapt import State
 from napari_mpi.engine.fill import Fill, FillStep
 from napari_mpi.engine.passes import Passes, PassStep
 from napari_mpi.pipeline.checkpoints import Arrays
-from napari_mpi.pipeline.photometry import Photometry
+from napari_mpi.pipeline.neighbourhood import Neighbourhood, closest_axis
+from napari_mpi.pipeline.photometry import Photometry, PlaneEstimate
 from napari_mpi.pipeline.plan import Plan
 from napari_mpi.pipeline.plane_store import Index, PlaneStore
 from napari_mpi.pipeline.resources import Resources
@@ -24,6 +26,8 @@ from napari_mpi.pipeline.resources import Resources
 __all__ = ["Plane", "PlaneFiller"]
 
 
+# Of larger planes, in pixels, only the next ones are kept in memory.
+_LARGE = 2**22
 # Enough for a first look, and hardly any time.
 _LOOK_PASSES = 4
 
@@ -46,6 +50,14 @@ class _AtWork:
     filling: Fill | Passes
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A plane that is filled, and may tell of those beside it."""
+
+    noisy: NDArray[Any]
+    estimate: PlaneEstimate
+
+
 class PlaneFiller:
     """Fills the planes of a stack, one at a time, and puts them back into it.
 
@@ -66,6 +78,8 @@ class PlaneFiller:
         Index of each plane that was put back so far.
     losses : dict or None
         Losses of the plane begun last, where planes are iterated over.
+    n_joined : float or None
+        As how many planes the one finished last counts, where neighbours are joined.
     """
 
     def __init__(
@@ -75,8 +89,10 @@ class PlaneFiller:
         self._plan, self._resources = plan, resources
         self._photometry = Photometry.of(plan)
         self._at_work: _AtWork | None = None
+        self._kept: dict[Index, _Kept] = {}
         self.touched: set[Index] = set()
         self.losses: dict[str, Any] | None = None
+        self.n_joined: float | None = None
 
     def iterate_over(self, plane: Plane) -> Iterator[FillStep]:
         """Fill a plane as the paper does, by a network that learns from it."""
@@ -101,10 +117,29 @@ class PlaneFiller:
             self.losses["validations"].append(step.validation)
             yield step
 
+    def neighbourhood(self) -> Neighbourhood | None:
+        """Return which planes tell of each other, if any do."""
+        config, store = self._plan.config, self._store
+        reach = config.neighbours
+        # Planes that show different things are better adapted to one by one.
+        if not reach or not self._photometry.joins or config.adapt_to == "plane":
+            return None
+        if math.prod(self._grid.plane_shape[:2]) > _LARGE:
+            reach = 1
+        axis = closest_axis(
+            self._grid.shape[: -len(self._grid.plane_shape)],
+            lambda index: store.channels(store.original(index)),
+        )
+        store.let_go()
+        return None if axis is None else Neighbourhood(axis, reach)
+
     def fill(self, plane: Plane, states: list[State]) -> Iterator[PassStep]:
         """Fill a plane by passes of networks that are adapted already."""
-        noisy = self._store.plane(plane.index)
-        channels = self._store.channels(noisy)
+        store = self._store
+        # What an earlier run finished may be needed once more, for planes beside it.
+        is_done = plane.index in self.touched
+        noisy = (store.original if is_done else store.plane)(plane.index)
+        channels = store.channels(noisy)
 
         def begin() -> Passes:
             passes = Passes(
@@ -120,6 +155,41 @@ class PlaneFiller:
             return passes
 
         yield from self._resources.until_it_fits(begin, in_tiles=True)
+
+    def fill_for_others(self, plane: Plane, states: list[State]) -> Iterator[PassStep]:
+        """Fill a plane and keep what is found of it, for planes beside it.
+
+        What is kept already is not filled again. The plane is shown as it is by itself,
+        unless an earlier run finished it.
+        """
+        if plane.index in self._kept:
+            return
+        is_done = plane.index in self.touched
+        yield from self.fill(plane, states)
+        work = self._at_work
+        assert work is not None
+        kept = _Kept(work.noisy, self._estimate(work))
+        if not is_done:
+            self._put(plane, kept.noisy, kept.estimate)
+        self._kept[plane.index], self._at_work = kept, None
+
+    def finish_with(self, plane: Plane, beside: list[Index]) -> None:
+        """Put back a kept plane with what its neighbours tell, and forget others."""
+        self._kept = {
+            index: kept
+            for index, kept in self._kept.items()
+            if index == plane.index or index in beside
+        }
+        own = self._kept[plane.index]
+        others = [self._kept[index] for index in beside if index in self._kept]
+        joined, self.n_joined = own.estimate, 1.0
+        if others:
+            joined, self.n_joined = self._photometry.joined(
+                own.estimate,
+                [other.estimate for other in others],
+                self._resources.device,
+            )
+        self._put(plane, own.noisy, joined)
 
     def fill_only_stuck(self, plane: Plane) -> None:
         """Fill the stuck pixels of a plane, and change nothing else."""
@@ -148,9 +218,10 @@ class PlaneFiller:
         )
         for _ in passes:
             pass
-        values, _ = self._photometry.to_input(
+        found = self._photometry.estimate(
             passes, channels, intensity, uncertainty=False
         )
+        values, _ = self._photometry.to_input(found)
         store.let_go()
         return self._grid.from_channels(to_dtype(values, store.dtype), noisy[region])
 
@@ -171,18 +242,23 @@ class PlaneFiller:
         if isinstance(filling, Fill) or filling.has_all:
             self._put_back(self._at_work)
 
-    def _put_back(self, work: _AtWork) -> None:
-        store = self._store
-        values, errors = self._photometry.to_input(
+    def _estimate(self, work: _AtWork) -> PlaneEstimate:
+        return self._photometry.estimate(
             work.filling,
             work.channels,
-            store.intensity(work.plane.index),
-            uncertainty=store.uncertainty is not None,
+            self._store.intensity(work.plane.index),
+            uncertainty=self._store.uncertainty is not None,
         )
+
+    def _put_back(self, work: _AtWork) -> None:
+        self._put(work.plane, work.noisy, self._estimate(work))
+
+    def _put(self, plane: Plane, noisy: NDArray[Any], found: PlaneEstimate) -> None:
+        values, errors = self._photometry.to_input(found)
         if errors is not None:
-            store.put_uncertainty(work.plane.index, errors)
-        store.put(work.plane.index, work.noisy, values)
-        self.touched.add(work.plane.index)
+            self._store.put_uncertainty(plane.index, errors)
+        self._store.put(plane.index, noisy, values)
+        self.touched.add(plane.index)
 
     def finish(self) -> None:
         """Put back the plane at work, which is final now."""

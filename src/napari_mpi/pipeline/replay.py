@@ -12,6 +12,7 @@ COMMAND_SETTINGS = (
     "n_iter",
     "n_passes",
     "adapt_to",
+    "neighbours",
     "mask_ratio",
     "averaging",
     "learning_rate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ class Tally:
         Iterations made, those that had to be made again among them.
     adaptations : list of dict
         What each adaptation of the network came to.
+    joined : list of float
+        As how many planes each finished one counts, where neighbours are joined.
     seconds : float
         Time that the steps took.
     """
@@ -35,6 +38,7 @@ class Tally:
     planes_done: int = 0
     iterations: int = 0
     adaptations: list[dict[str, Any]] = field(default_factory=list)
+    joined: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -77,6 +81,7 @@ def write_report(
         "n_planes": grid.n_planes,
         "iterations": tally.iterations,
         "adaptations": tally.adaptations,
+        "joined": round(fmean(tally.joined), 2) if tally.joined else None,
         "filling": losses,
         "fallbacks": resources.fallbacks,
         "complete": tally.planes_done == grid.n_planes,

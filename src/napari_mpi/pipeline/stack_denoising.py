@@ -14,6 +14,7 @@ from napari_mpi.analysis.verdict import Verdict, judge
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
 from napari_mpi.engine.adapt import State
+from napari_mpi.engine.passes import PassStep
 from napari_mpi.pipeline.adapting import GroupAdaptation, share_of_adapting
 from napari_mpi.pipeline.checkpoints import Checkpoints, KeptParts
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
@@ -245,23 +246,45 @@ class StackDenoising(Denoising):
             states = self._restore_networks(group[0])
             if states is None:
                 states = yield from self._adapt(group, done, part * share)
-            for position, plane in enumerate(group):
-                if self._restore_plane(plane):
-                    continue
-                for step in self._filler.fill(plane, states):
-                    filled = (position + step.done / step.total) / len(group)
-                    yield Progress(
-                        "filling",
-                        plane.number,
-                        n_planes,
-                        step.done,
-                        step.total,
-                        done + part * (share + (1 - share) * filled),
-                    )
-                self._finish(plane)
+            n_filled = 0
+            for plane, step in self._fill_group(group, states):
+                filled = (n_filled + step.done / step.total) / len(group)
+                yield Progress(
+                    "filling",
+                    plane.number,
+                    n_planes,
+                    step.done,
+                    step.total,
+                    # Planes that are filled once more after a restart do not count.
+                    done + part * (share + (1 - share) * min(1.0, filled)),
+                )
+                n_filled += step.done == step.total
             if not together:
                 self._kept.forget_networks(group[0].number)
             done += part
+
+    def _fill_group(
+        self, group: list[Plane], states: list[State]
+    ) -> Generator[tuple[Plane, PassStep], None, None]:
+        """Fill planes by the same networks, and join those that show the same."""
+        neighbourhood = self._filler.neighbourhood()
+        if neighbourhood is None:
+            for plane in group:
+                if not self._restore_plane(plane):
+                    for step in self._filler.fill(plane, states):
+                        yield plane, step
+                    self._finish(plane)
+            return
+        planes = {plane.index: plane for plane in group}
+        for index in neighbourhood.in_order(planes):
+            if self._restore_plane(planes[index]):
+                continue
+            beside = [one for one in neighbourhood.beside(index) if one in planes]
+            for needed in sorted([*beside, index]):
+                for step in self._filler.fill_for_others(planes[needed], states):
+                    yield planes[needed], step
+            self._filler.finish_with(planes[index], beside)
+            self._finish(planes[index])
 
     def _adapt(
         self, group: list[Plane], done: float, part: float
@@ -299,6 +322,8 @@ class StackDenoising(Denoising):
         self._filler.finish()
         self._tally.planes_done += 1
         arrays = self._store.finished(plane.index)
+        if self._filler.n_joined is not None:
+            self._tally.joined.append(self._filler.n_joined)
         self._kept.save_plane(plane.number, arrays, self._facts(iterations))
         self._store.let_go()
 
@@ -330,9 +355,12 @@ class StackDenoising(Denoising):
             "iterations": iterations,
             **self._resources.facts(),
             "filling": self._filler.losses,
+            "joined": self._filler.n_joined,
         }
 
     def _take(self, facts: dict[str, Any]) -> None:
         self._tally.iterations += facts["iterations"]
         self._resources.restore(facts)
         self._filler.losses = facts["filling"]
+        if facts["joined"] is not None:
+            self._tally.joined.append(facts["joined"])
