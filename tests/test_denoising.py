@@ -135,7 +135,7 @@ def test_progress_of_the_papers_loop_counts_planes_and_iterations(rng):
 
 def test_a_run_that_is_closed_keeps_what_it_reached(rng):
     stack = rng.normal(size=(3, 16, 16))
-    settings = {"n_iter": 4, "n_passes": 4}
+    settings = {"n_iter": 4, "n_passes": 4, "neighbours": 0}
     run = iter_denoise(stack, **settings)
     for progress in run:
         if progress.plane == 1 and progress.step == 2:

@@ -17,6 +17,8 @@ _TOOLTIPS = {
     "n_iter": "Iterations of learning: once for all planes with 'auto' and 'fast', "
     "else for each plane.",
     "n_passes": "Passes over each plane after learning, with 'auto' and 'fast'.",
+    "neighbours": "Planes on either side that may tell of a plane, as far as they show "
+    "the same; 0 denoises each plane by itself. With 'auto' and 'fast'.",
     "mask_ratio": "Share of pixels that is hidden in each iteration.",
     "averaging": "Weight of the past in the running average of predictions.",
     "pixel_shuffle": "Split the image into this number squared of sub-images first.",
@@ -43,6 +45,7 @@ class AdvancedSettings(Container):  # type: ignore[misc]
             [
                 SpinBox(name="n_iter", label="iterations", max=100_000),
                 SpinBox(name="n_passes", label="passes", min=1, max=10_000),
+                SpinBox(name="neighbours", label="neighbouring planes", max=10),
                 FloatSpinBox(name="mask_ratio", min=0.01, max=0.99, step=0.05),
                 FloatSpinBox(name="averaging", max=0.999, step=0.01),
                 SpinBox(name="pixel_shuffle", label="sub-sampling", min=1, max=8),

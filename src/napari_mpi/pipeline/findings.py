@@ -78,6 +78,11 @@ def in_words(report: Mapping[str, Any]) -> list[str]:
             f"{100 * stuck:.2g} % of the pixels are stuck at the lowest or highest "
             "value, and were filled from their neighbours."
         )
+    if joined := report.get("joined"):
+        said.append(
+            "Planes were joined with those beside them where these show the same: each "
+            f"counts as {joined:.1f} planes in the mean."
+        )
     choice = report.get("choice")
     return [*said, *([choice] if choice else []), *report.get("fallbacks", ())]
 

@@ -21,8 +21,9 @@ from napari_mpi.weights.loading import Weights
 __all__ = ["Forecast", "forecast"]
 
 _PROBE_SIZE = 256  # pixels
-# Float32 planes at work: noisy, mask, prediction, mean, scatter, count, and some more.
-_PLANE_BYTES = 64
+# Float32 planes at work: noisy, mask, prediction, mean, scatter, count, and some more;
+# and what is kept of each plane that tells of others.
+_PLANE_BYTES, _KEPT_BYTES = 64, 32
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,20 @@ def forecast(
         seconds = n_crops * crop * per_iteration
         n_networks = N_SNAPSHOTS if config.n_iter else 1
         n_passes = n_passes_made(config, n_networks)
-        per_plane = (
-            n_passes * per_pass + _filtering(piece, config, device) / piece[0].numel()
-        )
+        filtering = _filtering(piece, config, device) / piece[0].numel()
+        joins = config.neighbours > 0 and n_planes > 1
+        # Joining takes about as long as filtering, which then is done once more.
+        per_plane = n_passes * per_pass + filtering * (3 if joins else 1)
         seconds += n_planes * n_pixels * per_plane
         tile = memory.fitting_tile_size(TILE_SIZE, device) ** 2
         network = max(
             memory.training_bytes(crop), memory.pass_bytes(min(tile, n_pixels))
         )
-    return Forecast(seconds, network + _PLANE_BYTES * n_channels * n_pixels)
+    n_kept = 0
+    if config.neighbours and n_planes > 1:
+        n_kept = min(n_planes, 2 * config.neighbours + 1)
+    per_pixel = _PLANE_BYTES + n_kept * _KEPT_BYTES
+    return Forecast(seconds, network + per_pixel * n_channels * n_pixels)
 
 
 def _filtering(piece: Tensor, config: FillConfig, device: torch.device) -> float:

@@ -173,6 +173,10 @@ class PlaneFiller:
             self._put(plane, kept.noisy, kept.estimate)
         self._kept[plane.index], self._at_work = kept, None
 
+    def keeps(self, index: Index) -> bool:
+        """Whether `finish_with` can be called for a plane."""
+        return index in self._kept
+
     def finish_with(self, plane: Plane, beside: list[Index]) -> None:
         """Put back a kept plane with what its neighbours tell, and forget others."""
         self._kept = {

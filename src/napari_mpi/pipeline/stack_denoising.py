@@ -276,15 +276,29 @@ class StackDenoising(Denoising):
                     self._finish(plane)
             return
         planes = {plane.index: plane for plane in group}
-        for index in neighbourhood.in_order(planes):
-            if self._restore_plane(planes[index]):
-                continue
-            beside = [one for one in neighbourhood.beside(index) if one in planes]
-            for needed in sorted([*beside, index]):
-                for step in self._filler.fill_for_others(planes[needed], states):
-                    yield planes[needed], step
-            self._filler.finish_with(planes[index], beside)
-            self._finish(planes[index])
+        waiting = neighbourhood.in_order(planes)
+        try:
+            while waiting:
+                index = waiting[0]
+                if not self._restore_plane(planes[index]):
+                    beside = [
+                        one for one in neighbourhood.beside(index) if one in planes
+                    ]
+                    for needed in sorted([*beside, index]):
+                        other = planes[needed]
+                        for step in self._filler.fill_for_others(other, states):
+                            yield other, step
+                    self._filler.finish_with(planes[index], beside)
+                    self._finish(planes[index])
+                del waiting[0]
+        except GeneratorExit:
+            # What waits for further planes is joined with those there are. A run that
+            # carries on later has all of them, so this is not kept for it.
+            for index in waiting:
+                if self._filler.keeps(index):
+                    self._filler.finish_with(planes[index], neighbourhood.beside(index))
+                    self._tally.planes_done += 1
+            raise
 
     def _adapt(
         self, group: list[Plane], done: float, part: float
