@@ -7,8 +7,9 @@ a real time lapse, whose truth is a longer exposure. In the others the noise is 
 photons (60 at white) and reading noise (1.5), on five frames of an FMD truth. These are
 the same five times ("still"), move by 1.5 and 3.7 pixels a frame ("drift"), fade by a
 tenth a frame ("fading"), have 16 spots that light up in each frame only ("flashes"),
-hold a region that is brighter in the middle frame by three tenths ("pulse"), or show
-five different scenes ("unlike"). "synthetic" are slices of a synthetic specimen.
+hold a region that is brighter in the middle frame by three tenths ("pulse"), are the
+same with noise that a Gaussian of 0.7 pixels blurs and that is as strong ("blurred"), or
+show five different scenes ("unlike"). "synthetic" are slices of a synthetic specimen.
 
 PSNR is that of the middle plane after a fit of gain and offset, over the truth's range.
 "light" is what is left of the light of the flashes. "BM4D" is told the true strength of
@@ -31,7 +32,7 @@ from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
 
 SIDE, N_FRAMES = 192, 5
 SCENES = ("Confocal_BPAE_R", "TwoPhoton_MICE", "Confocal_FISH")
-KINDS = ("still", "drift 1.5", "drift 3.7", "fading", "flashes", "pulse")
+KINDS = ("still", "drift 1.5", "drift 3.7", "fading", "flashes", "pulse", "blurred")
 Image = NDArray[np.float64]
 
 
@@ -73,11 +74,16 @@ def frames(scene: str, kind: str) -> tuple[Image, Image | None]:
     return 0.4 * still + 20 + flashes, flashes
 
 
-def with_noise(clean: Image) -> NDArray[np.uint16]:
+def with_noise(clean: Image, blurred: bool = False) -> NDArray[np.uint16]:
     """Return counts of a camera."""
     rng = np.random.default_rng(1)
-    photons = rng.poisson(clean / 255 * 60) + rng.normal(0, 1.5, clean.shape)
-    return (200 + 8 * photons).clip(0).astype(np.uint16)
+    light = clean / 255 * 60
+    noise = rng.poisson(light) - light + rng.normal(0, 1.5, clean.shape)
+    if blurred:
+        strength = noise.std()
+        noise = ndimage.gaussian_filter(noise, (0, 0.7, 0.7))
+        noise *= strength / noise.std()
+    return (200 + 8 * (light + noise)).clip(0).astype(np.uint16)
 
 
 def cases(only: str) -> dict[str, Case]:
@@ -96,7 +102,7 @@ def cases(only: str) -> dict[str, Case]:
         for scene in SCENES:
             if only in (name := f"{kind}, {scene}"):
                 clean, flashes = frames(scene, kind)
-                found[name] = Case(with_noise(clean), clean, flashes)
+                found[name] = Case(with_noise(clean, kind == "blurred"), clean, flashes)
     if only in "unlike":
         clean = np.stack([frames(scene, "still")[0][0] for scene in FMD_SCENES[:5]])
         found["unlike"] = Case(with_noise(clean), clean)

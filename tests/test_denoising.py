@@ -263,7 +263,7 @@ def test_a_forecast_grows_with_the_work(rng):
     assert 0 < 4 * one.seconds < four.seconds
     loop = iter_denoise(stack, preset="paper").forecast()
     assert loop.seconds > four.seconds
-    assert one.memory == four.memory > 64 * 64 * 1000
+    assert 64 * 64 * 1000 < one.memory < four.memory < 1.1 * one.memory
 
 
 def test_a_forecast_changes_nothing(noisy):

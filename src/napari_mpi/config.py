@@ -63,8 +63,8 @@ class FillConfig:
         Whether all planes share one adaptation on crops.
     neighbours : int
         Join each plane of a stack with so many on either side, as far as these show
-        the same, see `napari_mpi.engine.neighbours`. It takes effect where `own_pixel`
-        and `wiener` do, and all planes share one adaptation.
+        the same, see `napari_mpi.engine.neighbours`. It takes effect where `wiener`
+        does, `mask_shape` is "pixels", and all planes share one adaptation.
     mask_ratio : float
         Share p of pixels that are hidden in each iteration, between 0 and 1.
     mask_shape : {"pixels", "rows", "columns"}

@@ -34,6 +34,7 @@ _AROUND = 2
 # A difference of so many standard deviations halves the weight of a neighbour.
 _SURE = 3.0
 _TINY = 1e-10
+_MEDIAN_OF_SQUARES = 0.455  # of normally distributed values with a variance of 1
 # Large planes are joined in bands of so many rows, a multiple of the steps, with as
 # many around them as have a part in what becomes of them.
 _BAND, _MARGIN = 1024, 32
@@ -94,48 +95,75 @@ def join(own: Estimate, neighbours: Sequence[Estimate]) -> tuple[Estimate, float
     -----
     The difference of two planes is smoothed by Gaussians of two widths. Where it is z
     times the standard deviation that noise alone has there, the neighbour's weight is
-    divided by ``1 + (z / 3)**4``; first for each neighbour, then for the average of all
-    of them, which shows a change that each leaves in doubt. Noise that the planes have
-    in common, as interpolated ones do, does not become less.
+    divided by ``1 + (z / 3)**4``; first for each neighbour, then for their average,
+    which shows a change that each leaves in doubt. How strong the noise is when it is
+    smoothed, which depends on how far pixels share it, is measured in the residual of
+    the blind estimate. Noise that the planes have in common, as interpolated ones do,
+    does not become less.
     """
-    shared = _shared_noise(own, neighbours)
+    noise = _Noise.of(own, neighbours)
     height = own.noisy.shape[-2]
     parts, n_planes = [], 0.0
     for top in range(0, height, _BAND):
         bottom = min(top + _BAND, height)
         rows = slice(max(0, top - _MARGIN), bottom + _MARGIN)
         others = [neighbour.rows(rows) for neighbour in neighbours]
-        joined, total = _join_rows(own.rows(rows), others, shared)
+        joined, total = _join_rows(own.rows(rows), others, noise)
         within = slice(top - rows.start, bottom - rows.start)
         parts.append(joined[..., within, :])
         n_planes += float(total[:, within].mean()) * (bottom - top) / height
     return Estimate(*torch.cat(parts, dim=-2)), n_planes
 
 
-def _shared_noise(own: Estimate, neighbours: Sequence[Estimate]) -> float:
-    """Return which share of their noise planes have in common."""
-    residual = own.noisy - own.values
-    shares = []
-    for neighbour in neighbours:
-        other = neighbour.noisy - neighbour.values
-        power = residual.square().mean() * other.square().mean()
-        shares.append(float((residual * other).mean() / (power.sqrt() + _TINY)))
-    return min(1.0, max(0.0, *shares))
+@dataclass(frozen=True)
+class _Noise:
+    """What noise of planes has in common.
+
+    Attributes
+    ----------
+    shared : float
+        Which share of it is the same in all planes.
+    grain : tuple of Tensor
+        How many times as strong it is in smoothed planes as that of single pixels would
+        be, for each of the Gaussians; more than once where neighbouring pixels share
+        it. Shape (C, 1, 1, 1).
+    """
+
+    shared: float
+    grain: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, own: Estimate, neighbours: Sequence[Estimate]) -> _Noise:
+        """Measure it in the residuals of the estimates."""
+        residual = own.noisy - own.values
+        shares = [0.0]
+        for neighbour in neighbours:
+            other = neighbour.noisy - neighbour.values
+            power = residual.square().mean() * other.square().mean()
+            shares.append(float((residual * other).mean() / (power.sqrt() + _TINY)))
+        blind, variance = (own.noisy - own.blind)[:, None], own.variance[:, None]
+        grain = []
+        for sigma in _SIGMAS:
+            # The median hardly sees structure that was not predicted.
+            found = _squared(blind, variance, sigma).flatten(1).median(dim=1).values
+            times = (found / _MEDIAN_OF_SQUARES).clamp_min(1)
+            grain.append(times[:, None, None, None])
+        return cls(min(1.0, max(shares)), tuple(grain))
 
 
 def _join_rows(
-    own: Tensor, others: Sequence[Tensor], shared: float
+    own: Tensor, others: Sequence[Tensor], noise: _Noise
 ) -> tuple[Tensor, Tensor]:
     """Join planes (4, C, H, W); return that, and the sum of all weights (C, H, W)."""
     aligned = [_aligned(other, own) for other in others]
-    weights = [_likeness(own, other, shared) for other in aligned]
+    weights = [_likeness(own, other, noise) for other in aligned]
     total = torch.stack(weights).sum(dim=0).clamp_min(_TINY)
-    together = _average(aligned, [weight / total for weight in weights], shared)
-    alike = _likeness(own, together, shared)
+    shares = [weight / total for weight in weights]
+    alike = _likeness(own, _average(aligned, shares, noise.shared), noise)
     weights = [torch.ones_like(alike), *(weight * alike for weight in weights)]
     total = torch.stack(weights).sum(dim=0)
-    planes = [own, *aligned]
-    return _average(planes, [weight / total for weight in weights], shared), total
+    shares = [weight / total for weight in weights]
+    return _average([own, *aligned], shares, noise.shared), total
 
 
 def _average(
@@ -152,19 +180,24 @@ def _average(
     return average
 
 
-def _likeness(own: Tensor, other: Tensor, shared: float) -> Tensor:
+def _likeness(own: Tensor, other: Tensor, noise: _Noise) -> Tensor:
     """Return how far planes (4, C, H, W) may show the same, 0 to 1, shape (C, H, W)."""
     difference = (own[0] - other[0])[:, None]  # (C, 1, H, W)
-    variance = (1 - shared) * (own[3] + other[3])[:, None]
+    variance = (1 - noise.shared) * (own[3] + other[3])[:, None]
     unlike = torch.ones_like(difference)
-    for sigma in _SIGMAS:
-        kernel = _gaussian(sigma).to(own.device)
-        noise = _smoothed(variance, kernel) * kernel.square().sum() ** 2
-        found = _smoothed(difference, kernel).square() / noise.clamp_min(_TINY**2)
+    for sigma, grain in zip(_SIGMAS, noise.grain, strict=True):
+        found = _squared(difference, variance, sigma) / grain
         size = 2 * _AROUND + 1
         found = F.max_pool2d(found, size, stride=1, padding=_AROUND)
         unlike *= 1 + (found / _SURE**2).square()
     return 1 / unlike[:, 0]
+
+
+def _squared(difference: Tensor, variance: Tensor, sigma: float) -> Tensor:
+    """Return a smoothed difference, squared, over what noise of pixels leaves there."""
+    kernel = _gaussian(sigma).to(difference.device)
+    noise = _smoothed(variance, kernel) * kernel.square().sum() ** 2
+    return _smoothed(difference, kernel).square() / noise.clamp_min(_TINY**2)
 
 
 def _gaussian(sigma: float) -> Tensor:

@@ -129,9 +129,9 @@ class Photometry:
     def joins(self) -> bool:
         """Whether planes beside each other may tell of each other.
 
-        Noise that pixels of a plane share looks like a change from plane to plane.
+        What is left of stripes would look like a change from plane to plane.
         """
-        return self.own_pixel and self.wiener and self.mask_shape == "pixels"
+        return self.wiener and self.mask_shape == "pixels"
 
     def estimate(
         self,
@@ -249,7 +249,8 @@ class Photometry:
                 joined.blind,
                 joined.variance,
                 None if guide is None else guide.to(device),
-                independent=True,
+                caution=self._caution,
+                independent=self.own_pixel,
             )
             return filtered.cpu().numpy(), joined.variance.cpu().numpy(), n_planes
 
@@ -268,6 +269,10 @@ class Photometry:
         errors = None if plane.errors is None else plane.errors * self.scaling.gain
         return self.scaling.invert(plane.values), errors
 
+    @property
+    def _caution(self) -> float:
+        return 1.0 if self.own_pixel else _CAUTION
+
     def _filtered(
         self,
         noisy: NDArray[Any],
@@ -276,7 +281,6 @@ class Photometry:
         local: LocalNoise,
         device: torch.device,
     ) -> NDArray[Any]:
-        caution = 1.0 if self.own_pixel else _CAUTION
         planes = [noisy, estimate, blind, local.variance(estimate)]
         if local.intensity is not None:
             # Light shows structure better than a colour difference. Where it is
@@ -286,7 +290,7 @@ class Photometry:
         def filtered(device: torch.device) -> Tensor:
             on_device = [torch.from_numpy(plane).to(device) for plane in planes]
             return wiener_filter(
-                *on_device, caution=caution, independent=self.own_pixel
+                *on_device, caution=self._caution, independent=self.own_pixel
             ).cpu()
 
         return memory.or_on_processor(filtered, device).numpy()
