@@ -8,8 +8,8 @@ photons (60 at white) and reading noise (1.5), on five frames of an FMD truth. T
 the same five times ("still"), move by 1.5 and 3.7 pixels a frame ("drift"), fade by a
 tenth a frame ("fading"), have 16 spots that light up in each frame only ("flashes"),
 hold a region that is brighter in the middle frame by three tenths ("pulse"), are the
-same with noise that a Gaussian of 0.7 pixels blurs and that is as strong ("blurred"), or
-show five different scenes ("unlike"). "synthetic" are slices of a synthetic specimen.
+same with noise that a Gaussian of 0.7 pixels blurs and that is as strong ("blurred"),
+or show five different scenes ("unlike"). "synthetic" are slices of a synthetic specimen.
 
 PSNR is that of the middle plane after a fit of gain and offset, over the truth's range.
 "light" is what is left of the light of the flashes. "BM4D" is told the true strength of
@@ -31,6 +31,7 @@ from napari_mpi import denoise
 from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
 
 SIDE, N_FRAMES = 192, 5
+PHOTONS, OFFSET, GAIN = 60, 200, 8  # at white; of the camera, counts a photon
 SCENES = ("Confocal_BPAE_R", "TwoPhoton_MICE", "Confocal_FISH")
 KINDS = ("still", "drift 1.5", "drift 3.7", "fading", "flashes", "pulse", "blurred")
 Image = NDArray[np.float64]
@@ -77,13 +78,13 @@ def frames(scene: str, kind: str) -> tuple[Image, Image | None]:
 def with_noise(clean: Image, blurred: bool = False) -> NDArray[np.uint16]:
     """Return counts of a camera."""
     rng = np.random.default_rng(1)
-    light = clean / 255 * 60
+    light = clean * PHOTONS / 255
     noise = rng.poisson(light) - light + rng.normal(0, 1.5, clean.shape)
     if blurred:
         strength = noise.std()
         noise = ndimage.gaussian_filter(noise, (0, 0.7, 0.7))
         noise *= strength / noise.std()
-    return (200 + 8 * (light + noise)).clip(0).astype(np.uint16)
+    return (OFFSET + GAIN * (light + noise)).clip(0).astype(np.uint16)
 
 
 def cases(only: str) -> dict[str, Case]:
@@ -129,7 +130,8 @@ def psnr(image: NDArray, truth: Image) -> float:
 
 def light(image: NDArray, truth: Image, flashes: Image) -> float:
     """Return the share of the flashes' light that is left."""
-    without = fitted(image, truth) - (truth - flashes)
+    counts = image.astype(float) - OFFSET
+    without = counts / GAIN * 255 / PHOTONS - (truth - flashes)
     near = ndimage.binary_dilation(flashes > 2)
     return float(without[near].sum() / flashes[near].sum())
 
