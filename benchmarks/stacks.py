@@ -9,7 +9,8 @@ the same five times ("still"), move by 1.5 and 3.7 pixels a frame ("drift"), fad
 tenth a frame ("fading"), have 16 spots that light up in each frame only ("flashes"),
 hold a region that is brighter in the middle frame by three tenths ("pulse"), are the
 same with noise that a Gaussian of 0.7 pixels blurs and that is as strong ("blurred"),
-or show five different scenes ("unlike"). "synthetic" are slices of a synthetic specimen.
+or show five different scenes ("unlike"). "synthetic" are slices of a specimen that is
+made up.
 
 PSNR is that of the middle plane after a fit of gain and offset, over the truth's range.
 "light" is what is left of the light of the flashes. "BM4D" is told the true strength of
@@ -171,8 +172,10 @@ def main() -> None:
         print(
             f"| {name} | {' | '.join(cells)} | {joined.report['joined']} |", flush=True
         )
-    means = " | ".join(f"{mean:.2f}" for mean in np.nanmean(rows, axis=0))
-    print(f"| **mean** | {means} | |")
+    # Of those that all methods can take.
+    complete = [row for row in rows if not np.isnan(row).any()]
+    means = " | ".join(f"{mean:.2f}" for mean in np.mean(complete, axis=0))
+    print(f"| **mean of {len(complete)}** | {means} | |")
 
 
 if __name__ == "__main__":
