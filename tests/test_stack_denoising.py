@@ -166,9 +166,13 @@ def test_a_run_that_carries_on_joins_as_one_that_was_never_interrupted(
     noisy = with_noise(still, rng)
     whole = denoise(noisy, **SETTINGS, uncertainty=True)
 
-    def run(until):
+    def start():
         started = iter_denoise(noisy, **SETTINGS, uncertainty=True)
         started.restore(FileCheckpoints(tmp_path))
+        return started
+
+    def run(until):
+        started = start()
         for progress in started:
             if progress.plane == until:
                 started.close()  # joins what is there, which must not stay
@@ -177,6 +181,12 @@ def test_a_run_that_carries_on_joins_as_one_that_was_never_interrupted(
 
     for until in (2, 4, 5):
         run(until)
+    # Planes that are finished are filled once more for others, and not shown again.
+    started = start()
+    for progress in started:
+        if progress.plane == 1:
+            started.refresh()
+            assert np.array_equal(started.image[1], whole.image[1])
     resumed = run(None)
     assert np.array_equal(resumed.image, whole.image)
     assert np.array_equal(resumed.noise_map, whole.noise_map)

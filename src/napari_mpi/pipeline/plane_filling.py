@@ -90,6 +90,7 @@ class PlaneFiller:
         self._photometry = Photometry.of(plan)
         self._at_work: _AtWork | None = None
         self._kept: dict[Index, _Kept] = {}
+        self._final: set[Index] = set()
         self.touched: set[Index] = set()
         self.losses: dict[str, Any] | None = None
         self.n_joined: float | None = None
@@ -137,8 +138,8 @@ class PlaneFiller:
         """Fill a plane by passes of networks that are adapted already."""
         store = self._store
         # What an earlier run finished may be needed once more, for planes beside it.
-        is_done = plane.index in self.touched
-        noisy = (store.original if is_done else store.plane)(plane.index)
+        is_final = plane.index in self._final
+        noisy = (store.original if is_final else store.plane)(plane.index)
         channels = store.channels(noisy)
 
         def begin() -> Passes:
@@ -164,12 +165,11 @@ class PlaneFiller:
         """
         if plane.index in self._kept:
             return
-        is_done = plane.index in self.touched
         yield from self.fill(plane, states)
         work = self._at_work
         assert work is not None
         kept = _Kept(work.noisy, self._estimate(work))
-        if not is_done:
+        if plane.index not in self._final:
             self._put(plane, kept.noisy, kept.estimate)
         self._kept[plane.index], self._at_work = kept, None
 
@@ -194,6 +194,11 @@ class PlaneFiller:
                 self._resources.device,
             )
         self._put(plane, own.noisy, joined)
+        self._final.add(plane.index)
+
+    def forget(self) -> None:
+        """Let go of the planes that are kept for others."""
+        self._kept.clear()
 
     def fill_only_stuck(self, plane: Plane) -> None:
         """Fill the stuck pixels of a plane, and change nothing else."""
@@ -240,7 +245,7 @@ class PlaneFiller:
 
         After its first pass half of the pixels would be denoised, the others not.
         """
-        if self._at_work is None:
+        if self._at_work is None or self._at_work.plane.index in self._final:
             return
         filling = self._at_work.filling
         if isinstance(filling, Fill) or filling.has_all:
@@ -274,3 +279,4 @@ class PlaneFiller:
         """Put back a plane that an earlier run finished."""
         self._store.restore(plane.index, arrays)
         self.touched.add(plane.index)
+        self._final.add(plane.index)

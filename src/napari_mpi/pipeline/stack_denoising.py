@@ -299,6 +299,8 @@ class StackDenoising(Denoising):
                     self._filler.finish_with(planes[index], neighbourhood.beside(index))
                     self._tally.planes_done += 1
             raise
+        finally:
+            self._filler.forget()
 
     def _adapt(
         self, group: list[Plane], done: float, part: float
