@@ -7,10 +7,11 @@ a real time lapse, whose truth is a longer exposure. In the others the noise is 
 photons (60 at white) and reading noise (1.5), on five frames of an FMD truth. These are
 the same five times ("still"), move by 1.5 and 3.7 pixels a frame ("drift"), fade by a
 tenth a frame ("fading"), have 16 spots that light up in each frame only ("flashes"),
-hold a region that is brighter in the middle frame by three tenths ("pulse"), are the
-same with noise that a Gaussian of 0.7 pixels blurs and that is as strong ("blurred"),
-or show five different scenes ("unlike"). "synthetic" are slices of a specimen that is
-made up.
+hold a region that is brighter in the middle frame by three tenths ("pulse"), are in
+focus in the middle and blurred by a pixel more in each frame from there ("focus"), are
+the same with noise that a Gaussian of 0.7 pixels blurs and that is as strong
+("blurred"), or show five different scenes ("unlike"). "synthetic" are slices of a
+specimen that is made up.
 
 PSNR is that of the middle plane after a fit of gain and offset, over the truth's range.
 "light" is what is left of the light of the flashes. "BM4D" is told the true strength of
@@ -34,7 +35,16 @@ from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
 SIDE, N_FRAMES = 192, 5
 PHOTONS, OFFSET, GAIN = 60, 200, 8  # at white; of the camera, counts a photon
 SCENES = ("Confocal_BPAE_R", "TwoPhoton_MICE", "Confocal_FISH")
-KINDS = ("still", "drift 1.5", "drift 3.7", "fading", "flashes", "pulse", "blurred")
+KINDS = (
+    "still",
+    "drift 1.5",
+    "drift 3.7",
+    "fading",
+    "flashes",
+    "pulse",
+    "focus",
+    "blurred",
+)
 Image = NDArray[np.float64]
 
 
@@ -65,6 +75,9 @@ def frames(scene: str, kind: str) -> tuple[Image, Image | None]:
     if name == "pulse":
         region = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE)), 12)
         still[N_FRAMES // 2] *= 1 + 0.3 * (region > np.quantile(region, 0.7))
+    if name == "focus":
+        for number, frame in enumerate(still):
+            frame[:] = ndimage.gaussian_filter(frame, abs(number - N_FRAMES // 2))
     if name != "flashes":
         return still, None
     flashes = np.zeros_like(still)

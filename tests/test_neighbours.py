@@ -97,6 +97,16 @@ def test_a_change_that_is_faint_but_wide_counts(rng):
     assert kept > 0.8 * 0.5 * SIGMA
 
 
+def test_texture_that_is_in_focus_in_one_plane_stays_in_it(rng):
+    clean = structure(rng)
+    texture = ndimage.gaussian_filter(rng.standard_normal(clean.shape), 0.8)
+    texture *= SIGMA / texture.std()
+    own = seen(clean + texture, rng)
+    joined, _ = join(own, [seen(clean, rng) for _ in range(4)])
+    left = joined.noisy[0].numpy() - clean
+    assert np.mean(left * texture) > 0.9 * np.mean(texture**2)
+
+
 def test_noise_that_planes_share_does_not_become_less(rng):
     # As in stacks that were enlarged by interpolation.
     clean, noise = structure(rng), rng.standard_normal((96, 80))

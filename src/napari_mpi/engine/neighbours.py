@@ -31,13 +31,17 @@ _LESS, _LESS_VARIANCE = 0.8, 0.04
 # focus, and what is larger and fainter. Each counts in so many pixels around, too.
 _SIGMAS = (1.5, 4.0)
 _AROUND = 2
+# Texture that gets out of focus is found by its power, in fine detail over a region:
+# so much more than noise has halves the weight.
+_FINE, _REGION = 0.7, 6.0
+_MORE = 0.5
 # A difference of so many standard deviations halves the weight of a neighbour.
 _SURE = 3.0
 _TINY = 1e-10
 _MEDIAN_OF_SQUARES = 0.455  # of normally distributed values with a variance of 1
 # Large planes are joined in bands of so many rows, a multiple of the steps, with as
 # many around them as have a part in what becomes of them.
-_BAND, _MARGIN = 1024, 32
+_BAND, _MARGIN = 1024, 48
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,11 @@ def join(own: Estimate, neighbours: Sequence[Estimate]) -> tuple[Estimate, float
     The difference of two planes is smoothed by Gaussians of two widths. Where it is z
     times the standard deviation that noise alone has there, the neighbour's weight is
     divided by ``1 + (z / 3)**4``; first for each neighbour, then for their average,
-    which shows a change that each leaves in doubt. How strong the noise is when it is
-    smoothed, which depends on how far pixels share it, is measured in the residual of
-    the blind estimate. Noise that the planes have in common, as interpolated ones do,
-    does not become less.
+    which shows a change that each leaves in doubt. Texture that only one of them has is
+    known by its power in a region, which divides the weight likewise. How strong the
+    noise is when it is smoothed, which depends on how far pixels share it, is measured
+    in the residual of the blind estimate. Noise that the planes have in common, as
+    interpolated ones do, does not become less.
     """
     noise = _Noise.of(own, neighbours)
     height = own.noisy.shape[-2]
@@ -123,14 +128,14 @@ class _Noise:
     ----------
     shared : float
         Which share of it is the same in all planes.
-    grain : tuple of Tensor
-        How many times as strong it is in smoothed planes as that of single pixels would
-        be, for each of the Gaussians; more than once where neighbouring pixels share
-        it. Shape (C, 1, 1, 1).
+    grain : dict of float to Tensor
+        How many times as strong it is as that of single pixels would be, when it is
+        smoothed by a Gaussian of that width; more than once where neighbouring pixels
+        share it. Shape (C, 1, 1, 1).
     """
 
     shared: float
-    grain: tuple[Tensor, ...]
+    grain: dict[float, Tensor]
 
     @classmethod
     def of(cls, own: Estimate, neighbours: Sequence[Estimate]) -> _Noise:
@@ -142,13 +147,13 @@ class _Noise:
             power = residual.square().mean() * other.square().mean()
             shares.append(float((residual * other).mean() / (power.sqrt() + _TINY)))
         blind, variance = (own.noisy - own.blind)[:, None], own.variance[:, None]
-        grain = []
-        for sigma in _SIGMAS:
+        grain = {}
+        for sigma in (_FINE, *_SIGMAS):
             # The median hardly sees structure that was not predicted.
             found = _squared(blind, variance, sigma).flatten(1).median(dim=1).values
             times = (found / _MEDIAN_OF_SQUARES).clamp_min(1)
-            grain.append(times[:, None, None, None])
-        return cls(min(1.0, max(shares)), tuple(grain))
+            grain[sigma] = times[:, None, None, None]
+        return cls(min(1.0, max(shares)), grain)
 
 
 def _join_rows(
@@ -184,9 +189,11 @@ def _likeness(own: Tensor, other: Tensor, noise: _Noise) -> Tensor:
     """Return how far planes (4, C, H, W) may show the same, 0 to 1, shape (C, H, W)."""
     difference = (own[0] - other[0])[:, None]  # (C, 1, H, W)
     variance = (1 - noise.shared) * (own[3] + other[3])[:, None]
-    unlike = torch.ones_like(difference)
-    for sigma, grain in zip(_SIGMAS, noise.grain, strict=True):
-        found = _squared(difference, variance, sigma) / grain
+    found = _squared(difference, variance, _FINE) / noise.grain[_FINE]
+    more = (_smoothed(found, _gaussian(_REGION).to(own.device)) - 1).clamp_min(0)
+    unlike = 1 + (more / _MORE).square()
+    for sigma in _SIGMAS:
+        found = _squared(difference, variance, sigma) / noise.grain[sigma]
         size = 2 * _AROUND + 1
         found = F.max_pool2d(found, size, stride=1, padding=_AROUND)
         unlike *= 1 + (found / _SURE**2).square()
