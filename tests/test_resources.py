@@ -5,6 +5,7 @@ import torch
 from napari_mpi import denoise
 from napari_mpi.engine import memory
 from napari_mpi.engine.passes import Passes
+from napari_mpi.pipeline import photometry
 
 
 def run_out_of_memory(monkeypatch, where, times, error):
@@ -57,6 +58,18 @@ def test_what_a_later_channel_had_to_do_is_told(noisy, monkeypatch):
     first, second = result.report["channels"]
     assert first["fallbacks"] == []
     assert result.report["fallbacks"] == second["fallbacks"] != []
+
+
+def test_a_plane_is_left_to_itself_where_joining_it_takes_too_much(noisy, monkeypatch):
+    run_out_of_memory(monkeypatch, (photometry, "join"), 1, MemoryError())
+    stack, settings = np.stack([noisy] * 3), {"n_iter": 0, "n_passes": 2}
+    with pytest.warns(UserWarning, match="a plane that is not joined"):
+        result = denoise(stack, noise="independent", **settings)
+    alone = denoise(stack, noise="independent", neighbours=0, **settings)
+    assert result.report["complete"]
+    assert len(result.report["fallbacks"]) == 1
+    assert np.array_equal(result.image[0], alone.image[0])
+    assert not np.array_equal(result.image[1], alone.image[1])
 
 
 def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):

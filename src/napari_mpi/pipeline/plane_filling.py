@@ -188,10 +188,14 @@ class PlaneFiller:
         others = [self._kept[index] for index in beside if index in self._kept]
         joined, self.n_joined = own.estimate, 1.0
         if others:
-            joined, self.n_joined = self._photometry.joined(
-                own.estimate,
-                [other.estimate for other in others],
-                self._resources.device,
+            joined, self.n_joined = self._resources.unless_memory_runs_out(
+                lambda: self._photometry.joined(
+                    own.estimate,
+                    [other.estimate for other in others],
+                    self._resources.device,
+                ),
+                (joined, 1.0),
+                "with a plane that is not joined with those beside it",
             )
         self._put(plane, own.noisy, joined)
         self._final.add(plane.index)

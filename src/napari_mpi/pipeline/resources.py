@@ -14,6 +14,7 @@ from napari_mpi.engine.passes import TILE_SIZE
 __all__ = ["Resources"]
 
 _Step = TypeVar("_Step")
+_Result = TypeVar("_Result")
 
 
 class Resources:
@@ -105,9 +106,35 @@ class Resources:
                 f"{self._plane_shape} pixels. Close other programs, or denoise a "
                 "smaller region."
             ) from error
+        self._tell(said)
+
+    def unless_memory_runs_out(
+        self, work: Callable[[], _Result], otherwise: _Result, said: str
+    ) -> _Result:
+        """Return what some work gives, or something else where memory is too little.
+
+        Parameters
+        ----------
+        work : callable
+            Takes nothing.
+        otherwise : object
+            What to return if memory runs out.
+        said : str
+            How the run goes on then, in words.
+        """
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+        memory.give_back(self.device)
+        self._tell(said)
+        return otherwise
+
+    def _tell(self, said: str) -> None:
         message = f"Memory ran out: the run goes on {said}."
         self.fallbacks.append(message)
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(message, stacklevel=3)
 
     def facts(self) -> dict[str, Any]:
         """Return what `restore` needs."""
