@@ -172,11 +172,14 @@ def test_a_run_that_carries_on_joins_as_one_that_was_never_interrupted(
         return started
 
     def run(until):
-        started = start()
+        started, fractions = start(), []
         for progress in started:
+            fractions.append(progress.fraction)
             if progress.plane == until:
                 started.close()  # joins what is there, which must not stay
                 return None
+        assert fractions == sorted(fractions)
+        assert fractions[-1] == pytest.approx(1)
         return started.result()
 
     for until in (2, 4, 5):
@@ -187,6 +190,8 @@ def test_a_run_that_carries_on_joins_as_one_that_was_never_interrupted(
         if progress.plane == 1:
             started.refresh()
             assert np.array_equal(started.image[1], whole.image[1])
+        if progress.plane > 2:
+            break
     resumed = run(None)
     assert np.array_equal(resumed.image, whole.image)
     assert np.array_equal(resumed.noise_map, whole.noise_map)

@@ -246,37 +246,38 @@ class StackDenoising(Denoising):
             states = self._restore_networks(group[0])
             if states is None:
                 states = yield from self._adapt(group, done, part * share)
-            n_filled = 0
-            for plane, step in self._fill_group(group, states):
-                filled = (n_filled + step.done / step.total) / len(group)
+            for position, plane, step in self._fill_group(group, states):
+                filled = (position + step.done / step.total) / len(group)
                 yield Progress(
                     "filling",
                     plane.number,
                     n_planes,
                     step.done,
                     step.total,
-                    # Planes that are filled once more after a restart do not count.
-                    done + part * (share + (1 - share) * min(1.0, filled)),
+                    done + part * (share + (1 - share) * filled),
                 )
-                n_filled += step.done == step.total
             if not together:
                 self._kept.forget_networks(group[0].number)
             done += part
 
     def _fill_group(
         self, group: list[Plane], states: list[State]
-    ) -> Generator[tuple[Plane, PassStep], None, None]:
-        """Fill planes by the same networks, and join those that show the same."""
+    ) -> Generator[tuple[int, Plane, PassStep], None, None]:
+        """Fill planes by the same networks, and join those that show the same.
+
+        What is yielded begins with the plane's position in the order of the work.
+        """
         neighbourhood = self._filler.neighbourhood()
         if neighbourhood is None:
-            for plane in group:
+            for position, plane in enumerate(group):
                 if not self._restore_plane(plane):
                     for step in self._filler.fill(plane, states):
-                        yield plane, step
+                        yield position, plane, step
                     self._finish(plane)
             return
         planes = {plane.index: plane for plane in group}
         waiting = neighbourhood.in_order(planes)
+        positions = {index: position for position, index in enumerate(waiting)}
         try:
             while waiting:
                 index = waiting[0]
@@ -287,7 +288,7 @@ class StackDenoising(Denoising):
                     for needed in sorted([*beside, index]):
                         other = planes[needed]
                         for step in self._filler.fill_for_others(other, states):
-                            yield other, step
+                            yield positions[needed], other, step
                     self._filler.finish_with(planes[index], beside)
                     self._finish(planes[index])
                 del waiting[0]
