@@ -195,7 +195,7 @@ class PlaneFiller:
                     self._resources.device,
                 ),
                 (joined, 1.0),
-                "with a plane that is not joined with those beside it",
+                "with planes that are not joined with those beside them",
             )
         self._put(plane, own.noisy, joined)
         self._final.add(plane.index)

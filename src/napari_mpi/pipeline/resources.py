@@ -133,8 +133,9 @@ class Resources:
 
     def _tell(self, said: str) -> None:
         message = f"Memory ran out: the run goes on {said}."
-        self.fallbacks.append(message)
-        warnings.warn(message, stacklevel=3)
+        if message not in self.fallbacks:  # as for each plane of a large stack
+            self.fallbacks.append(message)
+            warnings.warn(message, stacklevel=3)
 
     def facts(self) -> dict[str, Any]:
         """Return what `restore` needs."""
