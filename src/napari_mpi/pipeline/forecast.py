@@ -95,6 +95,8 @@ def forecast(
         device=device,
     )
     per_pass = _fastest(passes) / piece[0].numel()
+    joins = config.neighbours > 0 and n_planes > 1
+    n_kept = min(n_planes, 2 * config.neighbours + 1) if joins else 0
     if config.crop_size is None:
         seconds = n_planes * config.n_iter * n_pixels * per_iteration
         network = memory.training_bytes(n_pixels)
@@ -106,17 +108,13 @@ def forecast(
         n_networks = N_SNAPSHOTS if config.n_iter else 1
         n_passes = n_passes_made(config, n_networks)
         filtering = _filtering(piece, config, device) / piece[0].numel()
-        joins = config.neighbours > 0 and n_planes > 1
         # Joining takes about as long as filtering, which then is done once more.
-        per_plane = n_passes * per_pass + filtering * (3 if joins else 1)
+        per_plane = n_passes * per_pass + filtering * (3 if n_kept else 1)
         seconds += n_planes * n_pixels * per_plane
         tile = memory.fitting_tile_size(TILE_SIZE, device) ** 2
         network = max(
             memory.training_bytes(crop), memory.pass_bytes(min(tile, n_pixels))
         )
-    n_kept = 0
-    if config.neighbours and n_planes > 1:
-        n_kept = min(n_planes, 2 * config.neighbours + 1)
     per_pixel = _PLANE_BYTES + n_kept * _KEPT_BYTES
     return Forecast(seconds, network + per_pixel * n_channels * n_pixels)
 
