@@ -55,6 +55,22 @@ def test_a_step_always_draws_the_same_crops(folder, channels):
     assert 0 <= clean.min() < clean.max() <= 1
 
 
+def test_colours_change_places_and_procedural_images_have_stains(folder):
+    settings = config(synthetic_share=1.0, noise_share=0.0, batch_size=8)
+    _, clean, _ = Crops([], settings, 3).draw(0)
+    differ = [np.ptp(image, axis=0).max() > 0.05 for image in clean]
+    assert sum(differ) > 4  # others fell on a dark place
+
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[8:32, 8:32, 0] = 255
+    tifffile.imwrite(folder / "red.tif", red, photometric="rgb")
+    for other in ("a.tif", "b.tif"):
+        (folder / other).unlink()
+    settings = config(noise_share=0.0, batch_size=32)
+    _, clean, _ = Crops(load_corpus(folder, settings, 3), settings, 3).draw(0)
+    assert {int(image.std(axis=(1, 2)).argmax()) for image in clean} == {0, 1, 2}
+
+
 def test_clean_crops_are_seen_as_they_are(folder):
     settings = config(noise_share=0.0)
     noisy, clean, _ = Crops(load_corpus(folder, settings, 1), settings, 1).draw(0)

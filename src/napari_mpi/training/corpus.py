@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import FileError, ImageData, list_images, read_image
+from napari_mpi.training.stains import stained_image
 from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
 
 __all__ = ["Crops", "Source", "load_corpus", "with_channels"]
@@ -82,13 +83,15 @@ class Crops:
 
     def _crop(self, rng: np.random.Generator, step: int) -> NDArray[np.float32]:
         if rng.random() < self._config.synthetic_share or not self._corpus:
-            crop = self._cut(rng, self._synthetic(rng, step)[np.newaxis])
+            crop = self._cut(rng, self._synthetic(rng, step))
         else:
             folder = self._corpus[rng.integers(len(self._corpus))]
             source = folder[rng.integers(len(folder))]
             plane = source.planes[rng.integers(len(source.planes))]
             crop = source.scaling.apply(self._cut(rng, plane))
         crop = with_channels(crop, self._channels)
+        if self._channels == 3:
+            crop = crop[rng.permutation(3)]  # no colour is like the other two
         if rng.random() < 0.15:
             crop = 1 - crop
         # Dim images, as cameras deliver them, are part of what has to be filled.
@@ -113,11 +116,13 @@ class Crops:
         for old in [key for key in self._pool if key < first]:
             del self._pool[old]
         if index not in self._pool:
-            shape = tuple(max(side, self._config.crop_size) for side in _POOL_SHAPE)
-            self._pool[index] = fluorescence_image(
-                (shape[0], shape[1]),
-                np.random.default_rng([self._config.seed, 1, index]),
-            )
+            height, width = (max(side, self._config.crop_size) for side in _POOL_SHAPE)
+            seeded = np.random.default_rng([self._config.seed, 1, index])
+            if self._channels == 3:
+                image = stained_image((height, width), seeded)
+            else:
+                image = fluorescence_image((height, width), seeded)[np.newaxis]
+            self._pool[index] = image  # (C, H, W)
         return self._pool[index]
 
 
