@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,23 @@ def test_noise_that_planes_share_does_not_become_less(rng):
     own, *others = (seen(clean, rng, noise) for _ in range(5))
     joined, _ = join(own, others)
     assert float(joined.variance.mean().sqrt()) == pytest.approx(SIGMA, rel=0.1)
+
+
+def test_noise_that_neighbours_share_is_no_change_though_it_was_predicted(rng):
+    clean = structure(rng)
+    planes = []
+    for _ in range(5):
+        noise = ndimage.gaussian_filter(rng.standard_normal(clean.shape), 0.7)
+        noise /= noise.std()
+        plane = seen(clean, rng, noise)
+        wide = ndimage.gaussian_filter(noise, 1.5)
+        wide = torch.from_numpy(SIGMA * wide[None].astype(np.float32))
+        planes.append(replace(plane, blind=plane.blind + 0.7 * wide))
+    own, *others = planes
+    unaware, fewer = join(own, others)
+    joined, n_planes = join(own, others, (0.6, 0.6))
+    assert n_planes > 1.2 * fewer
+    assert error(joined, clean) < 0.9 * error(unaware, clean)
 
 
 def test_bands_of_a_large_plane_show_no_seam(rng, monkeypatch):

@@ -78,7 +78,11 @@ class Estimate:
         return self.noisy, self.values, self.blind, self.variance
 
 
-def join(own: Estimate, neighbours: Sequence[Estimate]) -> tuple[Estimate, float]:
+def join(
+    own: Estimate,
+    neighbours: Sequence[Estimate],
+    correlation: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Estimate, float]:
     """Average a plane with its neighbours where they show the same.
 
     Parameters
@@ -87,6 +91,9 @@ def join(own: Estimate, neighbours: Sequence[Estimate]) -> tuple[Estimate, float
         The plane.
     neighbours : sequence of Estimate
         Planes beside it, of the same shape.
+    correlation : tuple of float
+        By which the noise of pixels correlates that are neighbours along Y and along X,
+        from 0 to below 1.
 
     Returns
     -------
@@ -102,11 +109,11 @@ def join(own: Estimate, neighbours: Sequence[Estimate]) -> tuple[Estimate, float
     divided by ``1 + (z / 3)**4``; first for each neighbour, then for their average,
     which shows a change that each leaves in doubt. Texture that only one of them has is
     known by its power in a region, which divides the weight likewise. How strong the
-    noise is when it is smoothed, which depends on how far pixels share it, is measured
-    in the residual of the blind estimate. Noise that the planes have in common, as
-    interpolated ones do, does not become less.
+    noise is when it is smoothed depends on how far pixels share it: as if a Gaussian
+    had blurred it, or as in the residual of the blind estimate if that is more. Noise
+    that the planes have in common, as interpolated ones do, does not become less.
     """
-    noise = _Noise.of(own, neighbours)
+    noise = _Noise.of(own, neighbours, correlation)
     height = own.noisy.shape[-2]
     parts, n_planes = [], 0.0
     for top in range(0, height, _BAND):
@@ -138,7 +145,12 @@ class _Noise:
     grain: dict[float, Tensor]
 
     @classmethod
-    def of(cls, own: Estimate, neighbours: Sequence[Estimate]) -> _Noise:
+    def of(
+        cls,
+        own: Estimate,
+        neighbours: Sequence[Estimate],
+        correlation: tuple[float, float],
+    ) -> _Noise:
         """Measure it in the residuals of the estimates."""
         residual = own.noisy - own.values
         shares = [0.0]
@@ -149,9 +161,10 @@ class _Noise:
         blind, variance = (own.noisy - own.blind)[:, None], own.variance[:, None]
         grain = {}
         for sigma in (_FINE, *_SIGMAS):
-            # The median hardly sees structure that was not predicted.
+            # The median hardly sees structure that was not predicted. Of noise that
+            # neighbours share, a part was.
             found = _squared(blind, variance, sigma).flatten(1).median(dim=1).values
-            times = (found / _MEDIAN_OF_SQUARES).clamp_min(1)
+            times = (found / _MEDIAN_OF_SQUARES).clamp_min(_blurred(correlation, sigma))
             grain[sigma] = times[:, None, None, None]
         return cls(min(1.0, max(shares)), grain)
 
@@ -205,6 +218,22 @@ def _squared(difference: Tensor, variance: Tensor, sigma: float) -> Tensor:
     kernel = _gaussian(sigma).to(difference.device)
     noise = _smoothed(variance, kernel) * kernel.square().sum() ** 2
     return _smoothed(difference, kernel).square() / noise.clamp_min(_TINY**2)
+
+
+def _blurred(correlation: tuple[float, float], sigma: float) -> float:
+    """Return how many times as strong blurred noise is as that of single pixels.
+
+    Both are smoothed by a Gaussian. If one has blurred the noise, too, its correlation
+    falls with the square of the distance in the exponent.
+    """
+    kernel = _gaussian(sigma).double()
+    pixels = torch.arange(len(kernel)).double()
+    squares = (pixels - pixels[:, None]).square()
+    times = 1.0
+    for neighbour in correlation:
+        shared = neighbour**squares  # 0 to the power of 0 is 1
+        times *= float(kernel @ shared @ kernel / (kernel @ kernel))
+    return times
 
 
 def _gaussian(sigma: float) -> Tensor:

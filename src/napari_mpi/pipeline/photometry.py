@@ -243,9 +243,13 @@ class Photometry:
         ]
         own = plane.brightened(np.zeros_like(plane.noisy))
         guide = None if plane.light is None else torch.from_numpy(plane.light)
+        assert self.noise is not None
+        correlation = self.noise.correlation if self.noise.shared else (0.0, 0.0)
 
         def work(device: torch.device) -> tuple[NDArray[Any], NDArray[Any], float]:
-            joined, n_planes = join(own.to(device), [one.to(device) for one in others])
+            joined, n_planes = join(
+                own.to(device), [one.to(device) for one in others], correlation
+            )
             filtered = wiener_filter(
                 joined.noisy,
                 joined.values,
