@@ -43,6 +43,21 @@ def test_an_rgb_network_starts_as_the_gray_one_it_comes_from(clean_images, outpu
     torch.testing.assert_close(colour, one.expand_as(colour), atol=1e-4, rtol=0)
 
 
+def test_an_rgb_network_from_gray_weights_tells_colours_apart(clean_images, output):
+    slow = settings(steps=1, learning_rate=1e-12, final_learning_rate=1e-12, rgb=True)
+    network = pretrain(clean_images, output, slow, init="universal", device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    red, rest = torch.rand((2, 1, 1, 64, 64), generator=generator)
+    every = torch.ones((1, 3, 64, 64))
+    filled = network.build().train()
+    with torch.no_grad():
+        for colours in ([red, rest, rest], [rest, red, rest], [rest, rest, red]):
+            turned = filled(torch.cat(colours, dim=1), every)
+            back = filled(torch.cat(colours[::-1], dim=1), every)
+            same = colours[0] is colours[2]
+            assert torch.allclose(turned, back, atol=1e-3) == same
+
+
 def test_an_rgb_network_needs_gray_or_rgb_weights(tmp_path, clean_images, output):
     save_weights(tmp_path / "two.safetensors", Hourglass(2, 1))
     with pytest.raises(WeightsError, match="gray or from RGB"):

@@ -55,11 +55,17 @@ def baseline(initial: Weights | None, config: PretrainConfig) -> tuple[str, Hour
 
 
 def _for_rgb(gray: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Widen gray weights: all three channels do at first what the one did."""
+    """Widen gray weights: a quarter of the filters for each colour, one for the mean.
+
+    Were all filters for the mean, all colours would be treated alike, and so would be
+    what they learn from.
+    """
     state = dict(gray)
+    of_colour = torch.cat([torch.eye(3), torch.full((1, 3), 1 / 3)])
     for key in ("levels.skip.conv.weight", "levels.down.0.conv.weight"):
         image, mask = gray[key].chunk(2, dim=1)  # (64, 1, k, k) each
-        state[key] = torch.cat([image / 3] * 3 + [mask / 3] * 3, dim=1)
+        shares = of_colour.repeat(len(image) // 4, 1)[..., None, None]  # (64, 3, 1, 1)
+        state[key] = torch.cat([image * shares, mask * shares], dim=1)
     for key in ("head.weight", "head.bias"):
         state[key] = torch.cat([gray[key]] * 3)
     return state
