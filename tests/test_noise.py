@@ -281,15 +281,26 @@ def test_what_is_known_of_the_noise_decides_how_it_is_measured(clean, rng):
 
 def test_what_a_prediction_left_of_texture_is_independent_noise(texture, rng):
     noisy = texture + 60 * white(rng, texture)
-    assert not residual_correlation(noisy[None], texture[None]).by_noise
+    assert not residual_correlation(noisy[None], texture[None], (0.9, 0.9)).by_noise
 
 
 def test_what_a_prediction_left_tells_noise_that_neighbours_share(clean, rng):
     blurred = ndimage.gaussian_filter(white(rng, clean), 0.7, mode="wrap")
     noisy = clean + 60 * blurred / blurred.std()
-    left = residual_correlation(noisy[None], clean[None])
+    left = residual_correlation(noisy[None], clean[None], (0.9, 0.9))
     assert left.by_noise
     assert left.correlation == pytest.approx((0.65, 0.65), abs=0.08)
+
+
+def test_structure_that_was_not_predicted_makes_no_noise_reach_further(rng):
+    wall = skimage.data.brick()[:256, :256].astype(float)
+    blurred = ndimage.gaussian_filter(white(rng, wall), 0.7, mode="wrap")
+    noisy = wall + 30 * blurred / blurred.std()
+    most = estimate_noise(noisy).correlation
+    left = residual_correlation(
+        noisy[None], ndimage.gaussian_filter(wall, 6)[None], most
+    )
+    assert left == NeighbourCorrelation(most, by_noise=True)
 
 
 @pytest.mark.parametrize("value", [0, 100, 200])

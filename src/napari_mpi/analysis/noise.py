@@ -282,7 +282,7 @@ def estimate_noise(
 
 
 def residual_correlation(
-    planes: NDArray[Any], predicted: NDArray[Any]
+    planes: NDArray[Any], predicted: NDArray[Any], most: tuple[float, float]
 ) -> NeighbourCorrelation:
     """Measure the correlation of neighbours in what a prediction left of an image.
 
@@ -293,12 +293,18 @@ def residual_correlation(
     predicted : ndarray
         Their prediction by a network that did not adapt to them and saw few of their
         pixels.
+    most : tuple of float
+        Correlations along Y and X of the flattest blocks of the image. Those of noise
+        are not above them; what the network cannot predict besides noise may be.
     """
     noisy = planes.astype(np.float64)
     blocks = Blocks.of(noisy, _COARSE, noisy - predicted)
     level = fit_noise_level(blocks)
     along_y, along_x = _autocorrelations(blocks.flattest(level))
-    y, x = (min(float(lags[1]) / _UNPREDICTED, 1.0) for lags in (along_y, along_x))
+    y, x = (
+        min(float(lags[1]) / _UNPREDICTED, limit)
+        for lags, limit in zip((along_y, along_x), most, strict=True)
+    )
     uneven = _unevenness(blocks, level, along_y, along_x)
     blocks = Blocks.of(noisy, _HIGH, stride=_HIGH_STRIDE)
     rms_high = _rms(noisy, fit_noise_level(blocks))

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mpi.analysis.noise import (
-    NeighbourCorrelation,
     NoiseEstimate,
     estimate_noise,
     residual_correlation,
@@ -74,9 +73,9 @@ def measure_noise(
         return [_predicted(crop, weights, device, seed) for crop in noisy]
 
     predicted = memory.or_on_processor(predict, device)
-    left = residual_correlation(torch.cat(noisy).numpy(), torch.cat(predicted).numpy())
-    y, x = (min(pair) for pair in zip(noise.correlation, left.correlation, strict=True))
-    neighbours = NeighbourCorrelation((y, x), left.by_noise)
+    neighbours = residual_correlation(
+        torch.cat(noisy).numpy(), torch.cat(predicted).numpy(), noise.correlation
+    )
     return estimate_noise(planes, neighbours=neighbours, intensity=intensity)
 
 
