@@ -157,23 +157,13 @@ class Photometry:
         uncertainty : bool
             Whether to estimate the standard errors.
         """
-        assert self.noise is not None
         scaled = self.scaling.apply(noisy)
-        offset, gain = self.scaling.offset, self.scaling.gain
-        if intensity is None:
-            local = LocalNoise(self.noise.scaled(offset, gain))
-        else:  # light has no part in the offset of a difference
-            light = (intensity / gain).astype(np.float32)
-            local = LocalNoise(self.noise.scaled(0, gain), light)
+        local = self._local_noise(intensity)
         blind, error = _predicted(filling, scaled, local)
         meant = scaled
         if self.keep_mean:
-            # The light of a hot pixel belongs to no place around it.
-            variance = local.variance(blind)
-            limited = without_outliers(scaled, blind, error, variance, local.gain)
-            meant = np.where(scaled != limited, without_hot_pixels(scaled), scaled)
+            meant = _without_light_of_hot_pixels(scaled, blind, error, local)
             blind += _local_mean(meant - blind)
-            del limited, variance
         freed: NDArray[Any] = scaled
         if self.mask_shape != "pixels":
             freed = without_lines(scaled, blind, self.mask_shape)
@@ -186,16 +176,17 @@ class Photometry:
         errors = None
         if uncertainty:
             errors = standard_error(error, variance if self.own_pixel else None)
+        # Where neighbours share their noise, single pixels tell little: they only
+        # count where the prediction is certainly wrong.
+        wrong = error if self.own_pixel else unexplained
+        del unexplained, variance
         values = blind
         if self.own_pixel or self.wiener:
-            # Where neighbours share their noise, single pixels tell little: they only
-            # count where the prediction is certainly wrong.
-            wrong = error if self.own_pixel else unexplained
             device = filling.estimate.device
-            del unexplained
-            freed = without_outliers(freed, blind, error, variance, local.gain)
-            values = combine_with_input(freed, blind, wrong, variance)
-            del variance
+            freed = without_outliers(
+                freed, blind, error, local.variance(blind), local.gain
+            )
+            values = combine_with_input(freed, blind, wrong, local.variance(blind))
             if self.wiener:
                 values = self._filtered(freed, values, blind, local, device)
             if self.wiener and self.mask_shape != "pixels":
@@ -277,6 +268,16 @@ class Photometry:
         errors = None if plane.errors is None else plane.errors * self.scaling.gain
         return self.scaling.invert(plane.values), errors
 
+    def _local_noise(self, intensity: NDArray[Any] | None) -> LocalNoise:
+        """Return the noise in the network's range."""
+        assert self.noise is not None
+        offset, gain = self.scaling.offset, self.scaling.gain
+        if intensity is None:
+            return LocalNoise(self.noise.scaled(offset, gain))
+        # Light has no part in the offset of a difference.
+        light = (intensity / gain).astype(np.float32)
+        return LocalNoise(self.noise.scaled(0, gain), light)
+
     @property
     def _caution(self) -> float:
         return 1.0 if self.own_pixel else _CAUTION
@@ -318,6 +319,20 @@ def _predicted(
     values += beyond
     spread = filling.spread.cpu().numpy()
     return values, error_variance(np.where(beyond != 0, local.variance(values), spread))
+
+
+def _without_light_of_hot_pixels(
+    noisy: NDArray[np.float32],
+    blind: NDArray[Any],
+    error: NDArray[Any],
+    local: LocalNoise,
+) -> NDArray[Any]:
+    """Return what local means are to be taken of.
+
+    The light of a hot pixel belongs to no place around it.
+    """
+    limited = without_outliers(noisy, blind, error, local.variance(blind), local.gain)
+    return np.where(noisy != limited, without_hot_pixels(noisy), noisy)
 
 
 def _local_mean(values: NDArray[Any]) -> NDArray[Any]:
