@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_mpi import denoise
-from napari_mpi.pipeline.findings import figures, headline, in_words
+from napari_mpi.pipeline.findings import figures, headline, in_words, what_was_done
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,25 @@ def test_the_headline_is_short(report, expected):
 def test_warnings_come_first_and_then_what_was_chosen():
     report = {"verdict": {"warnings": ["Noise remains."]}, "choice": "Rows are hidden."}
     assert in_words(report) == ["Noise remains.", "Rows are hidden."]
+
+
+def test_what_was_done_is_told_apart_from_what_to_be_careful_about():
+    report = {
+        "verdict": {"warnings": ["Noise remains."]},
+        "choice": "Rows are hidden.",
+        "stuck": 0.004,
+        "joined": 2.53,
+        "fallbacks": ["Smaller tiles."],
+    }
+    assert what_was_done(report) == [
+        "0.4 % of the pixels are stuck at the lowest or highest value, and were filled "
+        "from their neighbours.",
+        "Planes were joined with those beside them where these show the same: each "
+        "counts as 2.5 planes in the mean.",
+        "Rows are hidden.",
+    ]
+    assert in_words(report)[0] == "Noise remains."
+    assert in_words(report)[-1] == "Smaller tiles."
 
 
 def test_what_is_unfinished_is_said():

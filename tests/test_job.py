@@ -12,6 +12,7 @@ from napari_mpi.batch.api import checked_settings
 from napari_mpi.batch.inputs import find_inputs
 from napari_mpi.batch.job import finished, run_job
 from napari_mpi.io.files import read_image, write_image
+from napari_mpi.training.synthetic import fluorescence_image
 
 OPTIONS = {"preset": "fast", "noise": "correlated", "n_passes": 2}
 
@@ -62,6 +63,18 @@ def test_a_result_has_the_axes_and_units_of_its_input_and_the_record(job, settin
     assert report["threads"] == 1
     # It would differ from run to run.
     assert "seconds" not in report
+
+
+def test_the_record_tells_what_was_found_and_done(rng, images, tmp_path):
+    clean = 100 + 300 * fluorescence_image((64, 64), rng)
+    stack = rng.poisson(np.stack([clean] * 3)).astype(np.uint16)
+    stack[:, ::9, ::7] = 65535
+    tifffile.imwrite(images / "hot.tif", stack, photometric="minisblack")
+    job = find_inputs([images / "hot.tif"], tmp_path / "out").jobs[0]
+    record = run_job(job, checked_settings({"preset": "fast", "n_iter": 2}))
+    assert "pixels are stuck" in record.found
+    assert "Planes were joined" in record.found
+    assert "independent from pixel to pixel" in record.found
 
 
 def test_a_finished_image_is_left_alone(job, settings):

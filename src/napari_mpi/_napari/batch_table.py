@@ -136,7 +136,7 @@ def _in_words(record: Record) -> str:
         return record.reason
     noise = "" if record.noise is None else f"Noise {record.noise:.3g}."
     verdict = record.verdict or "The noise map gives no reason for doubt."
-    return " ".join(filter(None, [record.reason, noise, verdict, record.choice]))
+    return " ".join(filter(None, [record.reason, noise, verdict, record.found]))
 
 
 def key_of(image: Job | Record) -> Key:

@@ -34,6 +34,7 @@ from napari_mpi.config import FillConfig
 from napari_mpi.engine.devices import resolve_device
 from napari_mpi.io.files import FileError, read_image, require_writable
 from napari_mpi.pipeline.api import Denoised, Progress, iter_denoise
+from napari_mpi.pipeline.findings import what_was_done
 from napari_mpi.weights.loading import load_weights
 
 __all__ = ["Settings", "finished", "run_job"]
@@ -214,12 +215,12 @@ def _begin(job: Job, begun: dict[str, Any], parts: Path) -> None:
 
 def _findings(result: Denoised) -> dict[str, Any]:
     report = result.report
-    found, verdict = report["noise_estimate"], report["verdict"]
+    noise, verdict = report["noise_estimate"], report["verdict"]
     return {
         "planes": f"{report['planes_done']}/{report['n_planes']}",
-        "noise": None if found is None else found["rms"],
-        "correlation": None if found is None else max(found["correlation"]),
-        "choice": report["choice"] or "",
+        "noise": None if noise is None else noise["rms"],
+        "correlation": None if noise is None else max(noise["correlation"]),
+        "found": " ".join(what_was_done(report)),
         "verdict": " ".join((verdict or {"warnings": ()})["warnings"]),
     }
 

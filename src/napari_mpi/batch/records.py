@@ -77,8 +77,8 @@ class Record:
         Standard deviation of the noise that was found, in the image's units.
     correlation : float or None
         The larger correlation of the noise of neighbouring pixels.
-    choice, verdict : str
-        What was chosen, and what the noise map gives to be careful about.
+    found, verdict : str
+        What was found and done, and what the noise map gives to be careful about.
     input_sha256, output_sha256 : str
         Hashes of both files.
     input : dict
@@ -99,7 +99,7 @@ class Record:
     seconds: float = 0.0
     noise: float | None = None
     correlation: float | None = None
-    choice: str = ""
+    found: str = ""
     verdict: str = ""
     input_sha256: str = ""
     output_sha256: str = ""

@@ -27,7 +27,7 @@ _COLUMNS = (
     "seconds",
     "noise",
     "correlation",
-    "choice",
+    "found",
     "verdict",
     "source",
     "target",
@@ -162,7 +162,7 @@ def _html_row(record: Record, thumbnail: Path | None) -> str:
         else f"{100 * max(record.correlation, 0):.0f} %"
     )
     seconds = f"{record.seconds:.1f}" if record.seconds else ""
-    words = [record.reason, record.choice, record.verdict]
+    words = [record.reason, record.found, record.verdict]
     if record.status == "done" and not record.verdict:
         words.append("The noise map gives no reason for doubt.")
     paragraphs = "".join(f"<p>{escape(text)}</p>" for text in words if text)

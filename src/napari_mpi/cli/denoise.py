@@ -89,10 +89,11 @@ def _denoise(args: argparse.Namespace) -> int:
 
 
 def _say_findings(name: str, report: dict[str, Any]) -> None:
-    if report["choice"]:
-        say(f"{name}: {report['choice']}")
-    for warning in (report["verdict"] or {"warnings": ()})["warnings"]:
-        say(f"{name}: {warning}")
+    from napari_mpi.pipeline.findings import what_was_done
+
+    warnings = (report["verdict"] or {"warnings": ()})["warnings"]
+    for words in (*what_was_done(report), *warnings):
+        say(f"{name}: {words}")
 
 
 def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:

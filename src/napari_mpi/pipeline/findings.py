@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_mpi.arrays.colour import ONE_BY_ONE
 
-__all__ = ["Figure", "figures", "headline", "in_words"]
+__all__ = ["Figure", "figures", "headline", "in_words", "what_was_done"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,18 @@ def in_words(report: Mapping[str, Any]) -> list[str]:
             f"{report['planes_done']} of {report['n_planes']} planes are finished; the "
             "others are not, or only in part."
         )
+    return [*said, *what_was_done(report), *report.get("fallbacks", ())]
+
+
+def what_was_done(report: Mapping[str, Any]) -> list[str]:
+    """Return sentences about what was found in the image, and done with it.
+
+    Parameters
+    ----------
+    report : mapping
+        `Denoised.report`.
+    """
+    said: list[str] = []
     if stuck := report.get("stuck"):
         said.append(
             f"{100 * stuck:.2g} % of the pixels are stuck at the lowest or highest "
@@ -83,8 +95,9 @@ def in_words(report: Mapping[str, Any]) -> list[str]:
             "Planes were joined with those beside them where these show the same: each "
             f"counts as {joined:.1f} planes in the mean."
         )
-    choice = report.get("choice")
-    return [*said, *([choice] if choice else []), *report.get("fallbacks", ())]
+    if choice := report.get("choice"):
+        said.append(choice)
+    return said
 
 
 def figures(report: Mapping[str, Any]) -> list[Figure]:
