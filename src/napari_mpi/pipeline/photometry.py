@@ -256,8 +256,9 @@ class Photometry:
         values += _local_mean(plane.values - values)
         errors = plane.errors
         if errors is not None:
+            # Where no noise is expected at all, neighbours may have some.
             least = np.finfo(np.float32).tiny
-            left = variance / np.maximum(plane.variance, least)
+            left = np.minimum(variance / np.maximum(plane.variance, least), 1)
             errors = errors * np.sqrt(_IN_COMMON + (1 - _IN_COMMON) * left)
         return replace(plane, values=values, errors=errors), n_planes
 

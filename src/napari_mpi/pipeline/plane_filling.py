@@ -23,7 +23,7 @@ from napari_mpi.pipeline.plan import Plan
 from napari_mpi.pipeline.plane_store import Index, PlaneStore
 from napari_mpi.pipeline.resources import Resources
 
-__all__ = ["Plane", "PlaneFiller"]
+__all__ = ["Filled", "Plane", "PlaneFiller"]
 
 
 # Of larger planes, in pixels, only the next ones are kept in memory.
@@ -48,12 +48,14 @@ class _AtWork:
     noisy: NDArray[Any]
     channels: NDArray[Any]  # of the noisy plane, with its stuck pixels filled
     filling: Fill | Passes
+    shown: bool  # when it is refreshed
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """A plane that is filled, and may tell of those beside it."""
+class Filled:
+    """A plane that is filled, and what it was."""
 
+    plane: Plane
     noisy: NDArray[Any]
     estimate: PlaneEstimate
 
@@ -78,8 +80,6 @@ class PlaneFiller:
         Index of each plane that was put back so far.
     losses : dict or None
         Losses of the plane begun last, where planes are iterated over.
-    n_joined : float or None
-        As how many planes the one finished last counts, where neighbours are joined.
     """
 
     def __init__(
@@ -89,11 +89,8 @@ class PlaneFiller:
         self._plan, self._resources = plan, resources
         self._photometry = Photometry.of(plan)
         self._at_work: _AtWork | None = None
-        self._kept: dict[Index, _Kept] = {}
-        self._final: set[Index] = set()
         self.touched: set[Index] = set()
         self.losses: dict[str, Any] | None = None
-        self.n_joined: float | None = None
 
     def iterate_over(self, plane: Plane) -> Iterator[FillStep]:
         """Fill a plane as the paper does, by a network that learns from it."""
@@ -108,7 +105,7 @@ class PlaneFiller:
                 seed=self._plan.plane_seed(plane.number),
                 device=self._resources.device,
             )
-            self._at_work = _AtWork(plane, noisy, channels, fill)
+            self._at_work = _AtWork(plane, noisy, channels, fill, shown=True)
             self.losses = {"plane": plane.number, "losses": [], "validations": []}
             return fill
 
@@ -134,12 +131,15 @@ class PlaneFiller:
         store.let_go()
         return None if axis is None else Neighbourhood(axis, reach)
 
-    def fill(self, plane: Plane, states: list[State]) -> Iterator[PassStep]:
-        """Fill a plane by passes of networks that are adapted already."""
+    def fill(
+        self, plane: Plane, states: list[State], *, shown: bool = True
+    ) -> Iterator[PassStep]:
+        """Fill a plane by passes of networks that are adapted already.
+
+        It need not be shown as it grows: what is there may be better.
+        """
         store = self._store
-        # What an earlier run finished may be needed once more, for planes beside it.
-        is_final = plane.index in self._final
-        noisy = (store.original if is_final else store.plane)(plane.index)
+        noisy = (store.plane if shown else store.original)(plane.index)
         channels = store.channels(noisy)
 
         def begin() -> Passes:
@@ -152,57 +152,41 @@ class PlaneFiller:
                 device=self._resources.device,
                 tile_size=self._resources.tile_size,
             )
-            self._at_work = _AtWork(plane, noisy, channels, passes)
+            self._at_work = _AtWork(plane, noisy, channels, passes, shown)
             return passes
 
         yield from self._resources.until_it_fits(begin, in_tiles=True)
 
-    def fill_for_others(self, plane: Plane, states: list[State]) -> Iterator[PassStep]:
-        """Fill a plane and keep what is found of it, for planes beside it.
-
-        What is kept already is not filled again. The plane is shown as it is by itself,
-        unless an earlier run finished it.
-        """
-        if plane.index in self._kept:
-            return
-        yield from self.fill(plane, states)
+    def take(self) -> Filled:
+        """Return the plane at work, which is filled, without putting it back."""
         work = self._at_work
         assert work is not None
-        kept = _Kept(work.noisy, self._estimate(work))
-        if plane.index not in self._final:
-            self._put(plane, kept.noisy, kept.estimate)
-        self._kept[plane.index], self._at_work = kept, None
+        self._at_work = None
+        return Filled(work.plane, work.noisy, self._estimate(work))
 
-    def keeps(self, index: Index) -> bool:
-        """Whether `finish_with` can be called for a plane."""
-        return index in self._kept
+    def join(self, own: Filled, others: list[Filled]) -> tuple[Filled, float]:
+        """Return what a plane and those beside it tell, and as how many it counts."""
+        if not others:
+            return own, 1.0
+        joined, n_planes = self._resources.unless_memory_runs_out(
+            lambda: self._photometry.joined(
+                own.estimate,
+                [other.estimate for other in others],
+                self._resources.device,
+            ),
+            (own.estimate, 1.0),
+            "with planes that are not joined with those beside them",
+        )
+        return replace(own, estimate=joined), n_planes
 
-    def finish_with(self, plane: Plane, beside: list[Index]) -> None:
-        """Put back a kept plane with what its neighbours tell, and forget others."""
-        self._kept = {
-            index: kept
-            for index, kept in self._kept.items()
-            if index == plane.index or index in beside
-        }
-        own = self._kept[plane.index]
-        others = [self._kept[index] for index in beside if index in self._kept]
-        joined, self.n_joined = own.estimate, 1.0
-        if others:
-            joined, self.n_joined = self._resources.unless_memory_runs_out(
-                lambda: self._photometry.joined(
-                    own.estimate,
-                    [other.estimate for other in others],
-                    self._resources.device,
-                ),
-                (joined, 1.0),
-                "with planes that are not joined with those beside them",
-            )
-        self._put(plane, own.noisy, joined)
-        self._final.add(plane.index)
-
-    def forget(self) -> None:
-        """Let go of the planes that are kept for others."""
-        self._kept.clear()
+    def put(self, filled: Filled) -> None:
+        """Put a plane back."""
+        index, found = filled.plane.index, filled.estimate
+        values, errors = self._photometry.to_input(found)
+        if errors is not None:
+            self._store.put_uncertainty(index, errors)
+        self._store.put(index, filled.noisy, values)
+        self.touched.add(index)
 
     def fill_only_stuck(self, plane: Plane) -> None:
         """Fill the stuck pixels of a plane, and change nothing else."""
@@ -249,29 +233,11 @@ class PlaneFiller:
 
         After its first pass half of the pixels would be denoised, the others not.
         """
-        if self._at_work is None or self._at_work.plane.index in self._final:
+        work = self._at_work
+        if work is None or not work.shown:
             return
-        filling = self._at_work.filling
-        if isinstance(filling, Fill) or filling.has_all:
-            self._put_back(self._at_work)
-
-    def _estimate(self, work: _AtWork) -> PlaneEstimate:
-        return self._photometry.estimate(
-            work.filling,
-            work.channels,
-            self._store.intensity(work.plane.index),
-            uncertainty=self._store.uncertainty is not None,
-        )
-
-    def _put_back(self, work: _AtWork) -> None:
-        self._put(work.plane, work.noisy, self._estimate(work))
-
-    def _put(self, plane: Plane, noisy: NDArray[Any], found: PlaneEstimate) -> None:
-        values, errors = self._photometry.to_input(found)
-        if errors is not None:
-            self._store.put_uncertainty(plane.index, errors)
-        self._store.put(plane.index, noisy, values)
-        self.touched.add(plane.index)
+        if isinstance(work.filling, Fill) or work.filling.has_all:
+            self._put_back(work)
 
     def finish(self) -> None:
         """Put back the plane at work, which is final now."""
@@ -283,4 +249,14 @@ class PlaneFiller:
         """Put back a plane that an earlier run finished."""
         self._store.restore(plane.index, arrays)
         self.touched.add(plane.index)
-        self._final.add(plane.index)
+
+    def _put_back(self, work: _AtWork) -> None:
+        self.put(Filled(work.plane, work.noisy, self._estimate(work)))
+
+    def _estimate(self, work: _AtWork) -> PlaneEstimate:
+        return self._photometry.estimate(
+            work.filling,
+            work.channels,
+            self._store.intensity(work.plane.index),
+            uncertainty=self._store.uncertainty is not None,
+        )

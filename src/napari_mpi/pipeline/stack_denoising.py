@@ -19,6 +19,7 @@ from napari_mpi.pipeline.adapting import GroupAdaptation, share_of_adapting
 from napari_mpi.pipeline.checkpoints import Checkpoints, KeptParts
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
 from napari_mpi.pipeline.forecast import Forecast, forecast
+from napari_mpi.pipeline.joined_filling import JoinedFilling
 from napari_mpi.pipeline.plan import Plan, Request
 from napari_mpi.pipeline.plane_filling import Plane, PlaneFiller
 from napari_mpi.pipeline.plane_store import (
@@ -85,7 +86,9 @@ class StackDenoising(Denoising):
         self._filler = PlaneFiller(self._store, grid, self._plan, self._resources)
         self._tally = Tally()
         self._kept = KeptParts()
+        self._joined: JoinedFilling | None = None
         self._steps = self._run()
+        self._closed = False
 
     def __next__(self) -> Progress:
         started = time.monotonic()
@@ -127,6 +130,7 @@ class StackDenoising(Denoising):
     def close(self) -> None:
         """End the run; `result` keeps what was reached."""
         self._steps.close()
+        self._closed = True
 
     def restore(self, checkpoints: Checkpoints) -> None:
         """Carry on from what an earlier run kept, and keep what this one finishes."""
@@ -147,6 +151,12 @@ class StackDenoising(Denoising):
 
     def result(self) -> Denoised:
         """Return what is reached so far; planes that were not begun are still noisy."""
+        if self._closed and self._joined is not None:
+            # A run that carries on later has all planes: these are not kept for it.
+            counts = self._joined.finish_rest()
+            self._tally.planes_done += len(counts)
+            self._tally.joined += counts
+            self._joined = None
         self.refresh()
         store = self._store
         report = write_report(
@@ -275,33 +285,14 @@ class StackDenoising(Denoising):
                         yield position, plane, step
                     self._finish(plane)
             return
-        planes = {plane.index: plane for plane in group}
-        waiting = neighbourhood.in_order(planes)
-        positions = {index: position for position, index in enumerate(waiting)}
-        try:
-            while waiting:
-                index = waiting[0]
-                if not self._restore_plane(planes[index]):
-                    beside = [
-                        one for one in neighbourhood.beside(index) if one in planes
-                    ]
-                    for needed in sorted([*beside, index]):
-                        other = planes[needed]
-                        for step in self._filler.fill_for_others(other, states):
-                            yield positions[needed], other, step
-                    self._filler.finish_with(planes[index], beside)
-                    self._finish(planes[index])
-                del waiting[0]
-        except GeneratorExit:
-            # What waits for further planes is joined with those there are. A run that
-            # carries on later has all of them, so this is not kept for it.
-            for index in waiting:
-                if self._filler.keeps(index):
-                    self._filler.finish_with(planes[index], neighbourhood.beside(index))
-                    self._tally.planes_done += 1
-            raise
-        finally:
-            self._filler.forget()
+        self._joined = joined = JoinedFilling(group, neighbourhood, self._filler)
+        for plane in joined.order:
+            if self._restore_plane(plane):
+                joined.leave(plane)
+            else:
+                yield from joined.fill(plane, states)
+                self._finish(plane, n_joined=joined.finish(plane))
+        self._joined = None
 
     def _adapt(
         self, group: list[Plane], done: float, part: float
@@ -335,13 +326,16 @@ class StackDenoising(Denoising):
         )
         return adaptation.states
 
-    def _finish(self, plane: Plane, iterations: int = 0) -> None:
+    def _finish(
+        self, plane: Plane, iterations: int = 0, n_joined: float | None = None
+    ) -> None:
         self._filler.finish()
         self._tally.planes_done += 1
         arrays = self._store.finished(plane.index)
-        if self._filler.n_joined is not None:
-            self._tally.joined.append(self._filler.n_joined)
-        self._kept.save_plane(plane.number, arrays, self._facts(iterations))
+        if n_joined is not None:
+            self._tally.joined.append(n_joined)
+        facts = self._facts(iterations, n_joined)
+        self._kept.save_plane(plane.number, arrays, facts)
         self._store.let_go()
 
     def _restore_plane(self, plane: Plane) -> bool:
@@ -366,13 +360,13 @@ class StackDenoising(Denoising):
         self._tally.adaptations.append(facts["adaptation"])
         return states
 
-    def _facts(self, iterations: int) -> dict[str, Any]:
+    def _facts(self, iterations: int, n_joined: float | None = None) -> dict[str, Any]:
         """Return what the run has come to besides pixels and networks."""
         return {
             "iterations": iterations,
             **self._resources.facts(),
             "filling": self._filler.losses,
-            "joined": self._filler.n_joined,
+            "joined": n_joined,
         }
 
     def _take(self, facts: dict[str, Any]) -> None:
