@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
 from napari_mpi import denoise, iter_denoise
+from napari_mpi.analysis.noise import estimate_noise
+from napari_mpi.arrays.intensity import Scaling
+from napari_mpi.pipeline.photometry import Photometry, PlaneEstimate
 from napari_mpi.training.synthetic import fluorescence_image
 
 
@@ -88,3 +92,25 @@ def test_a_pixel_without_a_prediction_is_not_brightened(rng):
     run = iter_denoise(image, preset="paper-fast", scaling="percentile", n_iter=9)
     next(run)
     assert run.result().image.max() < 405
+
+
+def test_uncertainties_of_joined_planes_are_no_higher_than_alone(dim, rng):
+    # Photon counts have no noise where nothing is expected; another plane may have.
+    clean, noisy = dim
+    scaling = Scaling.fit(noisy, "percentile")
+    photometry = Photometry(scaling, True, estimate_noise(noisy), True, True, "pixels")
+    planes = []
+    for noise in (
+        np.where(clean < np.median(clean), 0, 1e-3),
+        np.full(clean.shape, 1e-3),
+    ):
+        seen = scaling.apply(clean + rng.normal(0, 25, clean.shape))[None]
+        values = scaling.apply(clean)[None]
+        errors = np.full_like(values, 0.01)
+        variance = noise[None].astype(np.float32)
+        planes.append(PlaneEstimate(values, errors, seen, values, variance, None))
+    own, other = planes
+    joined, n_planes = photometry.joined(own, [other], torch.device("cpu"))
+    assert n_planes > 1.1
+    assert joined.errors.max() <= own.errors.max()
+    assert joined.errors.mean() < own.errors.mean()

@@ -132,16 +132,6 @@ def test_the_uncertainty_knows_of_the_neighbours(still, rng):
         assert error(result.image, still) == pytest.approx(told, rel=0.6)
 
 
-def test_the_uncertainty_is_finite_where_no_noise_is_expected(still, rng):
-    # Where few photons come, and the camera adds nothing, dark pixels have no noise.
-    counts = rng.poisson(np.maximum(still[:4] - 250, 0) / 60).astype(np.uint16)
-    settings = {**SETTINGS, "noise": None, "preset": "fast", "uncertainty": True}
-    alone = denoise(counts, **settings, neighbours=0)
-    joined = denoise(counts, **settings)
-    assert joined.report["joined"] > 1.5
-    assert joined.uncertainty.max() <= alone.uncertainty.max()
-
-
 def test_a_run_that_is_cancelled_ends_at_once(still, rng, monkeypatch):
     run = iter_denoise(with_noise(still, rng), **SETTINGS)
     for progress in run:
