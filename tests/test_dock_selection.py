@@ -56,6 +56,38 @@ def test_planes_are_offered_of_an_image_that_was_open_before_the_dock(viewer, st
     assert planes.part(layer, viewer.dims.point).planes == "1:3"
 
 
+def test_the_layer_that_is_selected_in_the_list_is_chosen(viewer, noisy):
+    truth = viewer.add_image(noisy, name="truth")
+    cells = viewer.add_image(noisy, name="cells")
+    viewer.layers.selection.active = cells
+    _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
+    assert widget.form.image.value is cells
+    viewer.layers.selection.active = truth
+    assert widget.form.image.value is truth
+    more = viewer.add_image(noisy, name="more")
+    assert widget.form.image.value is more
+    # What is chosen in the form stays until another layer is selected.
+    widget.form.image.value = cells
+    viewer.add_points([[1, 1]])
+    assert widget.form.image.value is cells
+    viewer.layers.selection.active = truth
+    assert widget.form.image.value is truth
+
+
+def test_results_that_are_selected_to_look_at_are_not_chosen(
+    viewer, widget, noisy, qtbot
+):
+    cells = viewer.add_image(noisy, name="cells")
+    run(widget, qtbot)
+    for name in ("cells denoised", "cells noise map"):
+        viewer.layers.selection.active = viewer.layers[name]
+        assert widget.form.image.value is cells
+    widget.try_button.clicked.emit(True)
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    viewer.layers.selection.active = viewer.layers["cells region fast"]
+    assert widget.form.image.value is cells
+
+
 def test_a_range_of_time_points(viewer, widget, stack, qtbot):
     viewer.add_image(stack, name="cells", axis_labels=("t", "y", "x"))
     widget.form.planes.which.value = "range"

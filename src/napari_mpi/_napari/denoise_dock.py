@@ -20,7 +20,7 @@ from napari_mpi._napari.region import region_layer, visible_region
 from napari_mpi._napari.replay_buttons import ReplayButtons
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.run_queue import RunQueue
-from napari_mpi._napari.selection import LayerPart, chosen_layers
+from napari_mpi._napari.selection import LayerPart, chosen_layers, selected_input
 from napari_mpi._napari.trust import TrustPanel
 from napari_mpi._napari.workers import (
     GREW,
@@ -57,6 +57,7 @@ class DenoiseWidget(RunDock):
         self._part: LayerPart | None = None  # what the run is about
         self._result: LiveResult | None = None
         self._chosen: Image | None = None  # in the form, when the run began
+        self._followed: object = None  # unique_id of the selected layer chosen last
         self._report: dict[str, Any] | None = None  # of the last run
         self._trials: list[str] = []  # what was said of each
         self._refreshed = 0.0
@@ -106,6 +107,7 @@ class DenoiseWidget(RunDock):
         self.cancel_button.clicked.connect(self.cancel)
         napari_viewer.layers.events.removed.connect(self._on_layer_removed)
         napari_viewer.layers.selection.events.changed.connect(self._name_run_button)
+        napari_viewer.layers.selection.events.active.connect(self._choose_selected)
         self.reset_choices()  # images may have been open before the dock
 
     def run(self) -> None:
@@ -306,7 +308,25 @@ class DenoiseWidget(RunDock):
         """Offer the layers that there are; napari calls it when they change."""
         super().reset_choices()
         if not self._closed:
+            self._choose_selected()
             self._on_image_chosen()
+
+    def _choose_selected(self) -> None:
+        """Choose the layer that is selected in the list; during a run nothing else."""
+        if self._closed or self.running:
+            return
+        if self._viewer.layers.selection.active is None:  # as while a layer is added
+            return
+        selected = selected_input(self._viewer)
+        if selected is None:
+            self._followed = None
+            return
+        # Another one may have been chosen in the form since, and napari tells of a new
+        # layer before it is among the choices.
+        is_new = selected.unique_id != self._followed
+        if is_new and selected in self.form.image.choices:
+            self._followed = selected.unique_id
+            self.form.image.value = selected
 
     def _on_layer_removed(self, event: Any) -> None:
         at_work = self.running and not self._closed

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_mpi._napari.layers import layer_array, look_of
+from napari_mpi._napari.layers import ROLE, layer_array, look_of
 from napari_mpi.arrays.planes import MIN_SIZE
 
 __all__ = ["Region", "region_layer", "show_plane", "visible_region"]
@@ -105,5 +105,6 @@ def region_layer(layer: Image, region: Region, image: NDArray[Any], name: str) -
         units=layer.units,
         axis_labels=layer.axis_labels,
         multiscale=False,
+        metadata={ROLE: "region"},
         **look_of(layer),
     )

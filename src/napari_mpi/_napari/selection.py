@@ -12,11 +12,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_mpi._napari.controls import row
-from napari_mpi._napari.layers import layer_array
+from napari_mpi._napari.layers import ROLE, layer_array
 from napari_mpi._napari.region import show_plane, visible_region
 from napari_mpi.arrays.parts import part_of
 
-__all__ = ["LayerPart", "PlaneChoice", "chosen_layers"]
+__all__ = ["LayerPart", "PlaneChoice", "chosen_layers", "selected_input"]
 
 _ALL, _CURRENT, _RANGE = "all", "current", "range"
 
@@ -70,6 +70,15 @@ def chosen_layers(viewer: ViewerModel, chosen: Image | None) -> list[Image]:
     if len(selected) > 1:
         return selected
     return [] if chosen is None else [chosen]
+
+
+def selected_input(viewer: ViewerModel) -> Image | None:
+    """Return the image layer that is selected, unless it is a result."""
+    active = viewer.layers.selection.active
+    if not isinstance(active, Image):
+        return None
+    is_result = ROLE in active.metadata or "napari_mpi" in active.metadata
+    return None if is_result else active
 
 
 class PlaneChoice(Container):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,12 @@ Array = NDArray[np.float64]
 # single pixels is finer.
 _FINE, _COARSE = 1.0, 3.0
 _STRONGEST = 0.02  # share of pixels with the strongest fine structure
+# Where hardly any structure is, noise that is left is the strongest, and the noise map
+# holds the rest of it there: up to so many standard deviations of its fine part, and
+# more of noise that neighbours share.
+_BY_CHANCE, _BY_CHANCE_IF_SHARED = 1.3, 1.6
+# Of a normal distribution, over the median of absolute values.
+_STD_PER_MEDIAN = 1.4826
 # Limits beyond which the user is warned.
 _MOST_STRUCTURE = 0.37
 _MOST_NOISE_LEFT = 0.3
@@ -112,7 +119,7 @@ def judge(
         "std": float(difference.std()),
         "expected_std": noise.rms,
         "noise_left": left,
-        "structure_removed": _structure_removed(after, difference),
+        "structure_removed": _structure_removed(after, difference, noise.shared),
         "correlation": _excess_correlation(
             after if intensity is None else intensity, difference, noise
         ),
@@ -166,14 +173,19 @@ def _rounding_error(dtype: np.dtype[Any], noise: NoiseEstimate) -> float:
     return float(12**-0.5 / noise.rms)
 
 
-def _structure_removed(after: Array, difference: Array) -> float:
+def _structure_removed(after: Array, difference: Array, shared: bool) -> float:
     kept, removed = _band(after), _band(difference)
     strong = np.abs(kept) >= np.quantile(np.abs(kept), 1 - _STRONGEST)
     energy = float((kept[strong] ** 2).sum())
     if energy == 0:
         return 0.0
-    ratio = float((kept[strong] * removed[strong]).sum()) / energy
-    return ratio / (1 + ratio) if ratio > 0 else 0.0
+    product = float((kept[strong] * removed[strong]).sum())
+    typical = _STD_PER_MEDIAN * float(np.median(np.abs(removed)))
+    by_chance = typical * (_BY_CHANCE_IF_SHARED if shared else _BY_CHANCE)
+    if product <= by_chance * math.sqrt(energy * strong.sum()):
+        return 0.0
+    ratio = product / energy
+    return ratio / (1 + ratio)
 
 
 def _band(planes: Array) -> Array:
