@@ -52,7 +52,7 @@ def test_a_dry_run_forecasts_and_writes_nothing(folder, tmp_path, capsys):
     assert lines[0].startswith("a.tif: about ")
     assert "MiB of memory" in lines[0]
     assert lines[0].endswith(str(out / "a_denoised.ome.tif"))
-    assert lines[-1].startswith("3 images in all: about ")
+    assert lines[-1].startswith("2 of 3: about ")
     assert "empty.tif: " in said.err
     assert not out.exists()
     batch(folder / "a.tif", "-o", out)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from napari_mpi import denoise, iter_denoise
+from napari_mpi.training.synthetic import fluorescence_image
 
 QUICK = {"n_iter": 1, "n_passes": 2}
 
@@ -94,3 +95,14 @@ def test_colours_are_no_channels(rng):
     image = rng.integers(0, 255, (2, 20, 24, 3), dtype=np.uint8)
     with pytest.raises(ValueError, match="got both"):
         denoise(image, rgb=True, channel_axis=0, **QUICK)
+
+
+def test_planes_that_were_joined_are_told_over_all_channels(rng):
+    still = 200 + 500 * fluorescence_image((64, 64), rng)
+    stacks = [np.stack([still] * 3), rng.permutation(np.stack([still] * 3), axis=1)]
+    noisy = np.stack(stacks) + rng.normal(0, 30, (2, 3, 64, 64))
+    settings = {"n_iter": 0, "n_passes": 2, "noise": "independent"}
+    report = denoise(noisy, channel_axis=0, **settings).report
+    each = [channel["joined"] for channel in report["channels"]]
+    assert report["joined"] == pytest.approx(np.mean(each), abs=0.01)
+    assert each[0] != each[1]

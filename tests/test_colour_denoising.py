@@ -27,6 +27,19 @@ def test_three_stains_are_filled_each_as_if_it_were_alone(rng):
         assert f"{name}: {alone.report['choice']}" in result.report["choice"]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_colours_that_were_not_filled_yet_are_those_of_the_input(colour_image, dtype):
+    noisy = np.clip(colour_image, 0, 255).astype(dtype)
+    noisy[::9, ::7] = 255  # stuck
+    run = iter_denoise(noisy, rgb=True)
+    next(run)
+    run.close()
+    result = run.result()
+    assert result.report["complete"] is False
+    assert np.array_equal(result.image, noisy)
+    assert not result.noise_map.any()
+
+
 def test_the_noise_of_colour_differences_follows_the_brightness(rng):
     bright = 200 * fluorescence_image((96, 96), np.random.default_rng(4)) + 2
     clean = bright[..., np.newaxis] * [1.0, 0.8, 0.9]

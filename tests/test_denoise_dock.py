@@ -9,6 +9,8 @@ from napari_mpi._napari import workers
 from napari_mpi._napari.denoise_dock import DenoiseWidget, _duration
 from napari_mpi.engine.passes import Passes
 from napari_mpi.pipeline.api import iter_denoise
+from napari_mpi.pipeline.forecast import Forecast
+from napari_mpi.pipeline.stack_denoising import StackDenoising
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
@@ -410,6 +412,33 @@ def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbo
     assert "With auto" in widget.status.value
     assert widget.run_button.enabled
     assert widget.try_button.enabled
+
+
+def test_a_trial_counts_the_learning_of_each_channel(
+    viewer, widget, noisy, qtbot, monkeypatch
+):
+    def one_second_each(run, n_planes):
+        return Forecast(n_planes, 2**20)
+
+    monkeypatch.setattr(StackDenoising, "forecast", one_second_each)
+    stack = np.stack([np.stack([noisy, noisy])] * 3)
+    viewer.add_image(stack, name="cells", axis_labels=("c", "z", "y", "x"))
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 2
+    widget.try_region()
+    finish(widget, qtbot)
+    assert "With fast, the whole layer takes about 6 s and 1 MiB" in widget.status.value
+
+
+def test_a_trial_on_an_empty_plane_promises_nothing_of_the_others(
+    viewer, widget, noisy, qtbot
+):
+    viewer.add_image(np.stack([np.full_like(noisy, 7), noisy]), name="cells")
+    viewer.dims.set_current_step(0, 0)
+    widget.try_region()
+    finish(widget, qtbot)
+    assert "nothing is to be removed from this plane" in widget.status.value
+    assert "takes" not in widget.status.value
 
 
 def test_a_trial_can_be_cancelled(viewer, widget, noisy, qtbot):

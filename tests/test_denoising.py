@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from napari_mpi import denoise, iter_denoise
 from napari_mpi.pipeline.findings import in_words
@@ -374,3 +375,37 @@ def test_only_planes_with_stuck_pixels_are_changed(damaged):
     np.testing.assert_array_equal(result.image[0], clean)
     assert result.report["planes_done"] == 2
     assert np.any(result.image[1] != salted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"seed": -1}, "seed is -1: expected a whole number"),
+        ({"seed": 1.5}, "seed is 1.5: expected a whole number"),
+        ({"pixel_shuffle": 30}, "at most half a side of a plane, which has 40x48"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_first_step(noisy, settings, expected):
+    with pytest.raises(ValueError, match=expected):
+        iter_denoise(noisy, **settings)
+
+
+def test_numbers_of_numpy_are_numbers(noisy):
+    settings = {"n_iter": np.int64(1), "mask_ratio": np.float32(0.5), "n_passes": 2}
+    report = denoise(noisy, seed=np.uint8(3), **settings).report
+    written = json.loads(json.dumps(report))
+    assert written["seed"] == 3
+    assert (written["config"]["n_iter"], written["config"]["mask_ratio"]) == (1, 0.5)
+
+
+def test_a_tensor_is_an_image_too(noisy):
+    image = noisy.astype(np.float32)
+    settings = {"n_iter": 1, "n_passes": 2}
+    result = denoise(torch.from_numpy(image), **settings)
+    assert np.array_equal(result.image, denoise(image, **settings).image)
+
+
+def test_masked_pixels_are_refused(noisy):
+    masked = np.ma.masked_greater(noisy, np.percentile(noisy, 99))
+    with pytest.raises(ValueError, match="without a mask"):
+        denoise(masked)

@@ -24,10 +24,26 @@ def test_the_axis_is_the_one_along_which_less_changes(rng, axis):
     def read(index):
         return noisy[index][None]
 
-    assert closest_axis(noisy.shape[:2], read) == axis
+    assert closest_axis(list(np.ndindex(noisy.shape[:2])), read) == axis
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_empty_planes_do_not_decide(rng, axis):
+    steps = np.moveaxis(rng.normal(size=(5, 1, 40, 50)).repeat(3, axis=1), axis, 1)
+    empty = [
+        index for index in np.ndindex(steps.shape[:2]) if 1 <= index[axis ^ 1] <= 3
+    ]
+    filled = [index for index in np.ndindex(steps.shape[:2]) if index not in empty]
+
+    def read(index):
+        assert index in filled
+        return steps[index][None]
+
+    assert closest_axis(filled, read) == axis
 
 
 def test_a_single_axis_needs_no_look():
-    assert closest_axis((1, 7), lambda _: pytest.fail("read")) == 1
-    assert closest_axis((1, 1), lambda _: pytest.fail("read")) is None
-    assert closest_axis((), lambda _: pytest.fail("read")) is None
+    for shape, axis in (((1, 7), 1), ((1, 1), None), ((), None)):
+        indices = list(np.ndindex(shape))
+        assert closest_axis(indices, lambda _: pytest.fail("read")) == axis
+    assert closest_axis([(0,), (2,)], lambda _: pytest.fail("read")) is None

@@ -6,6 +6,7 @@ from napari_mpi import denoise
 from napari_mpi.engine import memory
 from napari_mpi.engine.passes import Passes
 from napari_mpi.pipeline import photometry
+from napari_mpi.pipeline.resources import Resources
 
 
 def run_out_of_memory(monkeypatch, where, times, error):
@@ -70,6 +71,18 @@ def test_a_plane_is_left_to_itself_where_joining_it_takes_too_much(noisy, monkey
     assert len(result.report["fallbacks"]) == 1
     assert np.array_equal(result.image[:2], alone.image[:2])
     assert not np.array_equal(result.image[2], alone.image[2])
+
+
+def test_planes_that_go_to_the_processor_have_to_fit_there(monkeypatch):
+    resources = Resources(torch.device("meta"), (64, 64))
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 2**20)
+
+    def begin():
+        yield 1
+        raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(MemoryError, match="whole planes of 64x64 pixels takes"):
+        list(resources.until_it_fits(begin, whole_planes=True))
 
 
 def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):

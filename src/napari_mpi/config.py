@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from napari_mpi.arrays.intensity import ScalingMode
@@ -17,23 +18,24 @@ __all__ = [
     "fill_config",
 ]
 
-NoiseKind = Literal["independent", "correlated", "strongly-correlated"]
 MaskShape = Literal["pixels", "rows", "columns"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 
 
 def _require_whole(config: object, name: str, minimum: int) -> None:
     value = getattr(config, name)
-    if not isinstance(value, int) or value < minimum:
+    if not isinstance(value, Integral) or value < minimum:
         raise ValueError(
             f"{name} is {value!r}: expected a whole number, at least {minimum}."
         )
+    object.__setattr__(config, name, int(value))  # NumPy's own fit in no report
 
 
 def _require_positive(config: object, name: str) -> None:
     value = getattr(config, name)
-    if not 0 < value < math.inf:
+    if not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise ValueError(f"{name} is {value!r}: expected a finite number above 0.")
+    object.__setattr__(config, name, float(value))
 
 
 def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
@@ -58,7 +60,8 @@ class FillConfig:
     batch_size : int
         Crops in each iteration.
     n_passes : int
-        Passes over each plane after adapting on crops.
+        Passes over each plane after adapting on crops, rounded up to the next pair for
+        each of the networks that were kept.
     adapt_to : {"stack", "plane"}
         Whether all planes share one adaptation on crops.
     neighbours : int
@@ -137,16 +140,19 @@ class FillConfig:
         _require_whole(self, "n_passes", 1)
         _require_whole(self, "neighbours", 0)
         _require_whole(self, "pixel_shuffle", 1)
-        if not 0 < self.mask_ratio < 1:
+        ratio, averaging = self.mask_ratio, self.averaging
+        if not isinstance(ratio, Real) or not 0 < ratio < 1:
             raise ValueError(
-                f"mask_ratio is {self.mask_ratio}: expected a share between 0 and 1, "
-                "for instance 0.3 or 0.85."
+                f"mask_ratio is {ratio!r}: expected a share between 0 and 1, for "
+                "instance 0.3 or 0.85."
             )
-        if not 0 <= self.averaging < 1:
+        if not isinstance(averaging, Real) or not 0 <= averaging < 1:
             raise ValueError(
-                f"averaging is {self.averaging}: expected 0 to below 1, "
-                "for instance 0.9 or 0.99."
+                f"averaging is {averaging!r}: expected 0 to below 1, for instance 0.9 "
+                "or 0.99."
             )
+        object.__setattr__(self, "mask_ratio", float(ratio))
+        object.__setattr__(self, "averaging", float(averaging))
         _require_positive(self, "learning_rate")
         _require_choice(self, "scaling", ("range", "percentile", "none"))
         _require_choice(self, "mask_shape", ("pixels", "rows", "columns"))

@@ -220,7 +220,11 @@ class DenoiseWidget(RunDock):
         self._restore_choice()
         self.progress.value += round(1000 / len(MEASURING))
         takes = "chosen planes take" if self._part.planes else "whole layer takes"
-        self._trials.append(f"With {trial.preset}, the {takes} {trial.forecast}.")
+        if trial.forecast is None:
+            said = "nothing is to be removed from this plane; try another one."
+        else:
+            said = f"the {takes} {trial.forecast}."
+        self._trials.append(f"With {trial.preset}, {said}")
         self.status.value = " ".join(self._trials)
 
     def _restore_choice(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -108,12 +108,16 @@ class RunInput:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a preset made of a region, and what the whole layer would take."""
+    """What a preset made of a region, and what the whole layer would take.
+
+    There is no forecast where other planes would take more than the one that is shown,
+    which has nothing to remove.
+    """
 
     preset: str
     region: Region
     result: Denoised
-    forecast: Forecast
+    forecast: Forecast | None
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,8 @@ def try_in_thread(
     try:
         shape = source.array.shape
         n_planes = math.prod(shape[: len(shape) - 2 - rgb])
+        axis = source.channel_axis
+        n_channels = 1 if axis is None else shape[axis]
         for preset in MEASURING:
             chosen = {**options, "preset": preset}
             run = iter_denoise(region.cut(whole), rgb=rgb, **chosen)
@@ -241,7 +247,11 @@ def try_in_thread(
             finally:
                 run.close()
             plane = iter_denoise(region.plane(whole), rgb=rgb, **chosen)
-            forecast = plane.forecast(n_planes)
+            forecast = None
+            if plane.unchanged is None or n_planes == 1:
+                # Each channel has learning of its own, and memory for itself.
+                one = plane.forecast(n_planes // n_channels)
+                forecast = replace(one, seconds=n_channels * one.seconds)
             plane.close()
             yield Trial(preset, region, run.result(), forecast)
     except RuntimeError as error:

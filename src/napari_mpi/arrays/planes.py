@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MIN_SIZE", "PlaneGrid"]
+__all__ = ["MIN_SIZE", "Index", "PlaneGrid"]
+
+Index = tuple[int, ...]
+"""Where a plane lies in the leading axes."""
 
 MIN_SIZE = 16
 """The shortest side of a plane, in pixels."""

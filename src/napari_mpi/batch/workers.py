@@ -34,6 +34,8 @@ def sensible_workers(device: torch.device, threads: int) -> int:
     if device.type != "cpu":
         return 1
     n_cores = int(psutil.cpu_count(logical=False) or os.cpu_count() or 1)
+    if hasattr(os, "sched_getaffinity"):  # a cluster's job may use some of them only
+        n_cores = min(n_cores, len(os.sched_getaffinity(0)))
     by_memory = int(psutil.virtual_memory().available) // _WORKER_BYTES
     return max(1, min(n_cores // threads, by_memory))
 

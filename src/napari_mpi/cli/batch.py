@@ -133,7 +133,7 @@ def _dry_run(found: Inputs, settings: Settings, workers: int) -> int:
     from napari_mpi.pipeline.forecast import Forecast
 
     refused: dict[str, str] = {}
-    seconds, memory = 0.0, 0
+    forecasts: list[Forecast] = []
     for planned in iter_plan(found, settings):
         job, forecast = planned.job, planned.forecast
         if planned.done:
@@ -141,13 +141,18 @@ def _dry_run(found: Inputs, settings: Settings, workers: int) -> int:
         elif forecast is None:
             refused[job.name] = planned.reason
         else:
-            seconds += forecast.seconds
-            memory = max(memory, forecast.memory)
+            forecasts.append(forecast)
             print(f"{job.name}: {forecast} -> {job.target}")
     for name, said in refused.items():
         say(f"error: {name}: {said}")
-    print(
-        f"{len(found.jobs)} images in all: "
-        f"{Forecast(seconds / workers, memory * workers)} with {workers} workers"
-    )
+    if forecasts:
+        workers = min(workers, len(forecasts))
+        seconds = [forecast.seconds for forecast in forecasts]
+        whole = Forecast(
+            # The longest one is at work all the time, whatever the others do.
+            max(sum(seconds) / workers, *seconds),
+            workers * max(forecast.memory for forecast in forecasts),
+        )
+        with_workers = "one worker" if workers == 1 else f"{workers} workers"
+        print(f"{len(forecasts)} of {len(found.jobs)}: {whole} with {with_workers}")
     return EXIT_FAILED if refused else 0

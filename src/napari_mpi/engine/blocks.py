@@ -8,7 +8,14 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["BLOCK", "MAX_COEFFICIENTS", "cosines", "means", "noise_in"]
+__all__ = [
+    "BLOCK",
+    "MAX_COEFFICIENTS",
+    "MEDIAN_OF_SQUARES",
+    "cosines",
+    "means",
+    "noise_in",
+]
 
 BLOCK = 8
 """Rows and columns of a block, in pixels."""
@@ -19,8 +26,9 @@ MAX_COEFFICIENTS = 2**23
 # Variance of a block's mean, once the blocks that overlap are averaged, in units of
 # what it is in one. The errors of the estimate are in all of them alike.
 _NOISE_OF_MEANS = 0.4
-# The median of the square of a standard normal number.
-_MEDIAN_OF_SQUARES = 0.455
+MEDIAN_OF_SQUARES = 0.455
+"""The median of the square of a standard normal number."""
+
 _LEAST_SHARE = 0.05
 # Blocks to measure the noise in.
 _MAX_SAMPLES = 2**15
@@ -61,7 +69,7 @@ def noise_in(
     stride = max(BLOCK // 2, int((height * width / _MAX_SAMPLES) ** 0.5))
     squares = (basis @ F.unfold(residual, BLOCK, stride=stride)).square_()
     squares /= means(variance, stride)  # (C, 64, N)
-    typical = squares.median(dim=2, keepdim=True).values / _MEDIAN_OF_SQUARES
+    typical = squares.median(dim=2, keepdim=True).values / MEDIAN_OF_SQUARES
     # Of the strength, the estimate of the noise knows more: empty regions would count.
     spectrum = (typical / typical.mean(dim=1, keepdim=True)).nan_to_num(1.0)
     excess = squares[:, :1].mean(dim=2, keepdim=True) / typical[:, :1] - 1

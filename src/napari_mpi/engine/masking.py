@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
+
+from napari_mpi.config import MaskShape
 
 __all__ = ["HELD_OUT", "mask_pairs", "masked_mse", "one_mask_for_gray", "random_mask"]
 
 HELD_OUT = 0.02
 """Share of the pixels that are kept out of the training, to validate on."""
-
-MaskShape = Literal["pixels", "rows", "columns"]
 
 
 def random_mask(

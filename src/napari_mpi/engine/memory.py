@@ -100,14 +100,24 @@ def or_on_processor(work: Callable[[torch.device], _T], device: torch.device) ->
         Takes the device.
     device : torch.device
         Where to try first.
+
+    Raises
+    ------
+    MemoryError
+        If the processor's memory is too small, too.
     """
     try:
         return work(device)
     except RuntimeError as error:
-        if device.type == "cpu" or not is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
+        if device.type == "cpu":
+            raise MemoryError(
+                "There is too little free memory for planes of this size. Close other "
+                "programs, or denoise a smaller region."
+            ) from error
     give_back(device)
-    return work(torch.device("cpu"))
+    return or_on_processor(work, torch.device("cpu"))
 
 
 def belongs_on_disk(source: Any, n_bytes: int) -> bool:

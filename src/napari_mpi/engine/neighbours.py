@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_mpi.engine.blocks import MEDIAN_OF_SQUARES
 from napari_mpi.engine.borders import mirrored
 
 __all__ = ["Estimate", "join"]
@@ -38,10 +39,9 @@ _MORE = 0.5
 # A difference of so many standard deviations halves the weight of a neighbour.
 _SURE = 3.0
 _TINY = 1e-10
-_MEDIAN_OF_SQUARES = 0.455  # of normally distributed values with a variance of 1
 # Large planes are joined in bands of so many rows, a multiple of the steps, with as
 # many around them as have a part in what becomes of them.
-_BAND, _MARGIN = 1024, 48
+_BAND, _MARGIN = 1024, 64
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class _Noise:
             # The median hardly sees structure that was not predicted. Of noise that
             # neighbours share, a part was.
             found = _squared(blind, variance, sigma).flatten(1).median(dim=1).values
-            times = (found / _MEDIAN_OF_SQUARES).clamp_min(_blurred(correlation, sigma))
+            times = (found / MEDIAN_OF_SQUARES).clamp_min(_blurred(correlation, sigma))
             grain[sigma] = times[:, None, None, None]
         return cls(min(1.0, max(shares)), grain)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from napari_mpi.arrays.planes import Index
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.adapt import (
     N_SNAPSHOTS,
@@ -18,7 +19,7 @@ from napari_mpi.engine.adapt import (
 )
 from napari_mpi.engine.passes import n_passes_made
 from napari_mpi.pipeline.plan import Plan
-from napari_mpi.pipeline.plane_store import Index, spread_evenly
+from napari_mpi.pipeline.plane_store import spread_evenly
 from napari_mpi.pipeline.resources import Resources
 
 __all__ = ["GroupAdaptation", "share_of_adapting"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -161,18 +162,33 @@ def iter_denoise(
     >>> run.result().report["complete"]
     False
     """
-    fill_config(preset, noise, **settings)  # wrong settings end here
-    if not hasattr(image, "shape") or not hasattr(image, "dtype"):
+    checked = fill_config(preset, noise, **settings)  # wrong settings end here
+    given = {
+        name: getattr(checked, name)
+        for name, value in settings.items()
+        if value is not None
+    }
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}: expected a whole number, at least 0.")
+    # PyTorch's tensors have types of their own.
+    if not hasattr(image, "shape") or not isinstance(
+        getattr(image, "dtype", None), np.dtype
+    ):
         image = np.asarray(image)
+    if np.ma.is_masked(image):
+        raise ValueError(
+            "Expected an image without a mask. Replace what is masked by what is "
+            "around, or crop it away."
+        )
     grid = PlaneGrid.of(image, rgb)
     loaded = load_weights(weights)
-    request = Request(preset, noise, settings)
+    request = Request(preset, noise, given)
     begin = partial(
         StackDenoising,
         request=request,
         weights=loaded,
         device=resolve_device(device),
-        seed=seed,
+        seed=int(seed),
         uncertainty=uncertainty,
     )
     if channel_axis is not None:

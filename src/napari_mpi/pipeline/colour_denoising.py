@@ -158,10 +158,13 @@ class ColourDenoising(JointDenoising):
         noise_map = memory.allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
             noisy = np.asarray(self._source[index]).astype(dtype, copy=False)
-            colours = self._colours[index]
-            if not clean:
+            if clean:
+                colours = self._colours[index]
+            elif any(part.noise_map[index].any() for part in parts):
                 components = np.stack([part.image[index] for part in parts])
                 colours = to_dtype(self._axes.join(components), dtype)
+            else:  # nothing was done for this plane yet
+                colours = noisy[..., :3]
             plane = np.concatenate([colours, noisy[..., 3:]], axis=-1)
             image[index] = plane
             noise_map[index] = noisy.astype(np.float64) - plane

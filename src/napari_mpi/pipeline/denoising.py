@@ -163,5 +163,6 @@ class Denoising(ABC):
     def result(self) -> Denoised:
         """Return what is reached so far.
 
-        Planes that were not begun are still the noisy input, with a noise map of 0.
+        Planes that were not begun are still the noisy input, with a noise map of 0. If
+        the run goes on, so do the arrays: copy what is to stay as it is.
         """

@@ -51,7 +51,7 @@ class Forecast:
         large = f"{megabytes:.0f} MiB"
         if megabytes > 1000:
             large = f"{megabytes / 1024:.1f} GiB"
-        return f"about {long} and {large} of memory"
+        return f"about {long} and {large} of memory beside the program"
 
 
 def forecast(

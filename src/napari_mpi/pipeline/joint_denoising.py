@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from napari_mpi.pipeline.checkpoints import Checkpoints
@@ -66,8 +67,10 @@ class JointDenoising(Denoising):
 def joint_report(parts: Sequence[Denoised]) -> dict[str, Any]:
     """Return the first part's report with what is to be counted over all of them."""
     reports = [part.report for part in parts]
+    joined = [report["joined"] for report in reports if report["joined"] is not None]
     return {
         **reports[0],
+        "joined": round(fmean(joined), 2) if joined else None,
         "iterations": sum(report["iterations"] for report in reports),
         "stuck": sum(report["stuck"] for report in reports) / len(reports),
         "complete": all(report["complete"] for report in reports),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_mpi.arrays.planes import Index
+
 __all__ = ["Neighbourhood", "closest_axis"]
 
-Index = tuple[int, ...]
 # Planes are compared by what a Gaussian of so many pixels leaves of them: little noise.
 _SIGMA = 4.0
 
@@ -51,33 +52,43 @@ class Neighbourhood:
 
 
 def closest_axis(
-    shape: tuple[int, ...], read: Callable[[Index], NDArray[Any]]
+    indices: Sequence[Index], read: Callable[[Index], NDArray[Any]]
 ) -> int | None:
     """Return the leading axis whose neighbouring planes are most alike.
 
     Parameters
     ----------
-    shape : tuple of int
-        Lengths of the leading axes.
+    indices : sequence of tuple of int
+        The planes that there are, in order; empty ones tell nothing.
     read : callable
         Returns the plane with an index, shape (C, Y, X).
 
     Returns
     -------
     int or None
-        None if there is only one plane.
+        None if no two planes lie beside each other.
     """
-    axes = [axis for axis, length in enumerate(shape) if length > 1]
-    if len(axes) <= 1:
-        return axes[0] if axes else None
-    middle = [(length - 1) // 2 for length in shape]
-    here = _smoothed(read(tuple(middle)))
-    distances = {}
-    for axis in axes:
-        index = list(middle)
-        index[axis] += 1
-        there = _smoothed(read(tuple(index)))
-        distances[axis] = float(np.square(there - here).mean())
+    exist = set(indices)
+    half = len(indices) // 2
+    from_middle = sorted(range(len(indices)), key=lambda place: abs(place - half))
+    index: Index = ()
+    beside: dict[int, Index] = {}
+    for one in (indices[place] for place in from_middle):
+        found = {
+            axis: other
+            for axis in range(len(one))
+            for other in Neighbourhood(axis, 1).beside(one)
+            if other in exist
+        }
+        if len(found) > len(beside):
+            index, beside = one, found
+    if len(beside) <= 1:
+        return next(iter(beside), None)
+    here = _smoothed(read(index))
+    distances = {
+        axis: float(np.square(_smoothed(read(other)) - here).mean())
+        for axis, other in beside.items()
+    }
     return min(distances, key=distances.__getitem__)
 
 

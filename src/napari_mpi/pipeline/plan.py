@@ -127,6 +127,12 @@ class Plan:
         if not store.constant:
             noise = _measured(store, request, weights, device, seed)
         config, choice = request.config(noise, weights, device)
+        height, width = store.grid.plane_shape[:2]
+        if 2 * config.pixel_shuffle > min(height, width):
+            raise ValueError(
+                f"pixel_shuffle is {config.pixel_shuffle}: expected at most half a "
+                f"side of a plane, which has {height}x{width} pixels."
+            )
         scaling = Scaling.fit(store.sample, config.scaling)
         return cls(request, weights, seed, noise, config, choice, scaling)
 

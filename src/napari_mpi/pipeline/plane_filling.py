@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_mpi.analysis.uncertainty import error_of_filled
 from napari_mpi.arrays.intensity import to_dtype
-from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.arrays.planes import Index, PlaneGrid
 from napari_mpi.engine.adapt import State
 from napari_mpi.engine.fill import Fill, FillStep
 from napari_mpi.engine.passes import Passes, PassStep
@@ -20,7 +20,7 @@ from napari_mpi.pipeline.checkpoints import Arrays
 from napari_mpi.pipeline.neighbourhood import Neighbourhood, closest_axis
 from napari_mpi.pipeline.photometry import Photometry, PlaneEstimate
 from napari_mpi.pipeline.plan import Plan
-from napari_mpi.pipeline.plane_store import Index, PlaneStore
+from napari_mpi.pipeline.plane_store import PlaneStore
 from napari_mpi.pipeline.resources import Resources
 
 __all__ = ["Filled", "Plane", "PlaneFiller"]
@@ -109,7 +109,7 @@ class PlaneFiller:
             self.losses = {"plane": plane.number, "losses": [], "validations": []}
             return fill
 
-        for step in self._resources.until_it_fits(begin):
+        for step in self._resources.until_it_fits(begin, whole_planes=True):
             assert self.losses is not None
             self.losses["losses"].append(step.loss)
             self.losses["validations"].append(step.validation)
@@ -125,7 +125,7 @@ class PlaneFiller:
         if math.prod(self._grid.plane_shape[:2]) > _LARGE:
             reach = 1
         axis = closest_axis(
-            self._grid.shape[: -len(self._grid.plane_shape)],
+            store.filled,
             lambda index: store.channels(store.original(index)),
         )
         store.let_go()

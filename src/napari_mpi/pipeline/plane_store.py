@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.intensity import to_dtype, without_hot_pixels
-from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.arrays.planes import Index, PlaneGrid
 from napari_mpi.arrays.spread import evenly
 from napari_mpi.engine import memory
 
@@ -24,9 +24,6 @@ __all__ = [
     "planes_to_look_at",
     "spread_evenly",
 ]
-
-Index = tuple[int, ...]
-"""Where a plane lies in the leading axes of an array."""
 
 _T = TypeVar("_T")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
@@ -80,10 +81,10 @@ def write_report(
         "planes_done": tally.planes_done,
         "n_planes": grid.n_planes,
         "iterations": tally.iterations,
-        "adaptations": tally.adaptations,
+        "adaptations": list(tally.adaptations),
         "joined": round(fmean(tally.joined), 2) if tally.joined else None,
-        "filling": losses,
-        "fallbacks": resources.fallbacks,
+        "filling": deepcopy(losses),
+        "fallbacks": list(resources.fallbacks),
         "complete": tally.planes_done == grid.n_planes,
         "seconds": round(tally.seconds, 2),
     }

@@ -65,6 +65,7 @@ class Resources:
         begin: Callable[[], Iterable[_Step]],
         *,
         in_tiles: bool = False,
+        whole_planes: bool = False,
     ) -> Iterator[_Step]:
         """Yield the steps of some work; begin again with less if memory runs out.
 
@@ -74,6 +75,8 @@ class Resources:
             Begins the work anew with the device and the tiles of now.
         in_tiles : bool
             Whether smaller tiles would help.
+        whole_planes : bool
+            Whether whole planes are trained on, which needs much memory.
 
         Raises
         ------
@@ -85,9 +88,11 @@ class Resources:
                 yield from begin()
                 return
             except (RuntimeError, MemoryError) as error:
-                self._fall_back(error, in_tiles)
+                self._fall_back(error, in_tiles, whole_planes)
 
-    def _fall_back(self, error: BaseException, in_tiles: bool) -> None:
+    def _fall_back(
+        self, error: BaseException, in_tiles: bool, whole_planes: bool
+    ) -> None:
         """Make do with less memory, or raise what says that there is no way."""
         if not memory.is_out_of_memory(error):
             raise error
@@ -98,6 +103,8 @@ class Resources:
             said = f"in tiles of {smaller} pixels"
         elif self.device.type != "cpu":
             self.device = torch.device("cpu")
+            if whole_planes:
+                self.require_whole_planes()
             self.fit_tiles()
             said = "on the processor instead of the graphics card, which takes longer"
         else:

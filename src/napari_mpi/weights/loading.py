@@ -172,7 +172,9 @@ def _find(name: str) -> Path:
             return path
     raise FileNotFoundError(
         f"No weights named {name!r}: give one of {', '.join(BUNDLED)}, the path of a "
-        ".safetensors or .pth file, or a name that 'napari-mpi weights list' shows."
+        ".safetensors or .pth file, or a name that 'napari-mpi weights list' shows; "
+        "what is online there has to be downloaded first, by 'napari-mpi weights "
+        "download NAME'."
     )
 
 
