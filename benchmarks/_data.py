@@ -31,8 +31,8 @@ def data_folder() -> Path:
     folder = Path(os.environ.get("NAPARI_MPI_DATA", default))
     if not (folder / "data" / "fmd").is_dir():
         raise SystemExit(
-            f"No benchmark images in {folder}: set NAPARI_MPI_DATA to a folder that "
-            "holds data/fmd, data/kodak and weights."
+            f"No benchmark images in {folder}: set NAPARI_MPI_DATA to a folder that is "
+            "laid out as benchmarks/README.md says."
         )
     return folder
 

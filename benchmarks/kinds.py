@@ -78,12 +78,14 @@ def add_noise(clean: Image, kind: str, rng: np.random.Generator) -> Image:
 
 def main() -> None:
     """Print the table, row by row."""
-    from bm3d import bm3d
-
     arguments = parser(__doc__)
     arguments.add_argument("--methods", nargs="+", default=["auto", "fast"])
     arguments.add_argument("--only", default="", help="part of name and noise")
     args = arguments.parse_args()
+    try:
+        from bm3d import bm3d
+    except ImportError:
+        raise SystemExit("BM3D is compared with: `pip install bm3d` first.") from None
     columns = ["noisy", *args.methods, "BM3D"]
     print("| image | " + " | ".join(columns) + " |")
     print("|" + "---|" * (len(columns) + 1))

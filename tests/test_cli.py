@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+import napari_mpi
 from napari_mpi.cli import main
 from napari_mpi.io.files import read_image
 
@@ -178,7 +179,7 @@ def test_demo_prints_the_gain_and_writes_files_to_look_at(tmp_path, capsys):
         "demo.png",
         "demo_noisy.ome.tif",
         "demo_denoised.ome.tif",
-        "demo_noise_map.ome.tif",
+        "demo_noise.ome.tif",
         "demo_truth.ome.tif",
     }
 
@@ -259,3 +260,16 @@ def test_a_forecast_says_what_a_run_takes_and_writes_nothing(
     assert "cells.tif: about " in said
     assert "MiB of memory" in said
     assert list(out.iterdir()) == []
+
+
+def test_results_cannot_be_named_as_what_is_not_written(image_folder, tmp_path, capsys):
+    image = next(image_folder.iterdir())
+    assert main(["denoise", str(image), "-o", str(tmp_path / "out.png")]) == 1
+    assert "results are written as .ome.tif" in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.strip() == napari_mpi.__version__

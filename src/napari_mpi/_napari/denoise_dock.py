@@ -74,7 +74,7 @@ class DenoiseWidget(RunDock):
         )
         self.try_button = PushButton(
             text="&Try on visible region",
-            tooltip="Denoise what you see, within seconds, with 'fast' and with "
+            tooltip="Denoise the middle of what you see, with 'fast' and with "
             "'auto', and tell how long the whole layer will take.",
         )
         self.replay = ReplayButtons()

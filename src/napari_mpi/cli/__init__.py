@@ -6,6 +6,7 @@ import argparse
 import warnings
 from collections.abc import Sequence
 
+from napari_mpi import __version__
 from napari_mpi.batch.errors import reason
 from napari_mpi.cli import batch, demo, denoise, info, pretrain, weights
 from napari_mpi.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, say
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Remove the noise from microscopy images, with nothing but the "
         "noisy image.",
     )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_parser(commands)

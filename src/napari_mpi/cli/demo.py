@@ -22,10 +22,13 @@ def add_parser(commands: Any) -> None:
     )
     demo.set_defaults(run=_demo)
     demo.add_argument(
-        "-o", "--output", type=Path, default=Path("napari-mpi-demo"), metavar="OUT"
+        "-o", "--output", type=Path, default=Path("napari-mpi-demo"), metavar="OUT",
+        help="folder to write to (default napari-mpi-demo)",
+    )  # fmt: skip
+    demo.add_argument("--planes", type=int, default=3, help="how many (default 3)")
+    demo.add_argument(
+        "--size", type=int, default=128, help="side in pixels (default 128)"
     )
-    demo.add_argument("--planes", type=int, default=3)
-    demo.add_argument("--size", type=int, default=128, help="side in pixels")
     add_fill_options(demo)
 
 
@@ -33,6 +36,7 @@ def _demo(args: argparse.Namespace) -> int:
     import numpy as np
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+    from napari_mpi.batch.results import write_result
     from napari_mpi.io.files import ImageData, write_image
     from napari_mpi.pipeline.api import iter_denoise
     from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
@@ -56,14 +60,10 @@ def _demo(args: argparse.Namespace) -> int:
 
     print(f"noisy:    {score(noisy.astype(np.float32))}")
     print(f"denoised: {score(result.image.astype(np.float32))}")
-    for name, data in (
-        ("noisy", noisy),
-        ("denoised", result.image),
-        ("noise_map", result.noise_map),
-        ("truth", truth),
-    ):
+    for name, data in (("truth", truth), ("noisy", noisy)):
         image = ImageData(data, "TYX", (1, 0.1, 0.1), ("s", "µm", "µm"), name)
         write_image(args.output / f"demo_{name}.ome.tif", image)
+    write_result(args.output / "demo_denoised.ome.tif", image, result, True)
     _comparison(args.output / "demo.png", noisy[0], result, truth[0])
     print(f"written to {args.output}: demo.png and demo_*.ome.tif")
     return 0

@@ -13,6 +13,19 @@ from napari_mpi.cli.fill_options import add_fill_options, fill_options
 
 __all__ = ["add_parser"]
 
+# What somebody may take for a format of results.
+_OTHER_IMAGES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".gif",
+    ".czi",
+    ".nd2",
+    ".lif",
+    ".mrc",
+)
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
@@ -112,6 +125,11 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
             raise ValueError(f"{output} is the input itself: choose another name.")
         output.parent.mkdir(parents=True, exist_ok=True)
         return {sources[0]: output}
+    if output.suffix.lower() in _OTHER_IMAGES:
+        raise ValueError(
+            f"{output}: results are written as .ome.tif, .tif or .ome.zarr. Name one "
+            "of these, or a folder."
+        )
     output.mkdir(parents=True, exist_ok=True)
     targets: dict[Path, Path] = {}
     for source in sources:

@@ -27,15 +27,19 @@ def add_parser(commands: Any) -> None:
         "-o", "--output", type=Path, required=True, metavar="OUT.safetensors"
     )
     pretrain.add_argument(
-        "--init", metavar="bundled|FILE", help="weights to start from"
+        "--init",
+        metavar="NAME|FILE",
+        help="weights to start from, for instance bundled; without it, from nothing",
     )
     budget = pretrain.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=float)
-    budget.add_argument("--steps", type=int)
+    budget.add_argument("--minutes", type=float, help="how long (default 60)")
+    budget.add_argument("--steps", type=int, help="how many steps, instead")
     pretrain.add_argument(
         "--resume", type=Path, metavar="FILE", help="the .ckpt of an interrupted run"
     )
-    pretrain.add_argument("--crop-size", type=int, default=64)
+    pretrain.add_argument(
+        "--crop-size", type=int, default=64, help="side in pixels (default 64)"
+    )
     pretrain.add_argument(
         "--batch-size", type=int, default=16,
         help="crops in each step, in each process (default 16)",
