@@ -160,9 +160,10 @@ def test_damage_behind_a_sound_beginning_is_an_error(tmp_path, noisy):
         reader(str(path))
 
 
-def test_channels_of_a_store_have_their_names(tmp_path, rng):
+@pytest.mark.parametrize("ending", [".ome.zarr", ".ome.tif"])
+def test_channels_of_a_file_have_their_names(tmp_path, rng, ending):
     path = write(
-        tmp_path / "cells.ome.zarr",
+        tmp_path / f"cells{ending}",
         rng.integers(0, 999, (2, 20, 24), dtype=np.uint16),
         "CYX",
         (1.0, 0.1, 0.1),

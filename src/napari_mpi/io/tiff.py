@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import tifffile
@@ -79,6 +80,9 @@ def read_tiff(path: Path, series: int | None = None) -> ImageData:
         data, axes = _spatial_last(data, axes, colour=colour)
         place = tif.series.index(chosen)
         step, unit, description = _tiff_calibration(tif, path, place)
+        channels = _channel_names(tif, path, place)
+    if "C" not in axes or len(channels) != data.shape[axes.index("C")]:
+        channels = ()
     image = ImageData(
         data,
         axes,
@@ -86,6 +90,7 @@ def read_tiff(path: Path, series: int | None = None) -> ImageData:
         tuple(unit.get(axis, "pixel") for axis in axes),
         name_of(path, names, number),
         description,
+        channels,
     )
     return take_placement(image)
 
@@ -160,6 +165,20 @@ def _tiff_calibration(
     return step, {axis: _unit(str(found[axis][1])) for axis in step}, description
 
 
+def _channel_names(tif: tifffile.TiffFile, path: Path, number: int) -> tuple[str, ...]:
+    """Return the names of channels, if each has one."""
+    found: list[Any] = []
+    if tif.is_ome and tif.ome_metadata:
+        image = _ome_image(read_ome(tif.ome_metadata, path), number)
+        if image is not None:
+            found = [one.get("Name") for one in image.findall("{*}Pixels/{*}Channel")]
+    elif tif.is_shaped and tif.shaped_metadata:
+        found = tif.shaped_metadata[number].get("channel_names", [])
+    if not isinstance(found, list | tuple) or not all(found):
+        return ()
+    return tuple(str(name) for name in found)
+
+
 def _ome_calibration(
     xml: str, path: Path, number: int
 ) -> tuple[dict[str, tuple[Any, Any]], str]:
@@ -170,8 +189,7 @@ def _ome_calibration(
             stacklevel=6,
         )
         return {}, ""
-    images = root.findall("{*}Image")
-    image = images[number] if number < len(images) else None
+    image = _ome_image(root, number)
     pixels = None if image is None else image.find("{*}Pixels")
     if image is None or pixels is None:
         return {}, ""
@@ -185,6 +203,11 @@ def _ome_calibration(
         if name in pixels.attrib
     }
     return found, image.findtext("{*}Description", "")
+
+
+def _ome_image(root: Element | None, number: int) -> Element | None:
+    images = [] if root is None else root.findall("{*}Image")
+    return images[number] if number < len(images) else None
 
 
 def _imagej_calibration(

@@ -45,6 +45,9 @@ def write_ome(path: Path, image: ImageData) -> None:
     if description:
         metadata["Description"] = _storable(description)
         metadata["UUID"] = _uuid_of(image)
+    if "C" in axes and image.channel_names:
+        names = [_storable(name) for name in image.channel_names]
+        metadata["Channel"] = {"Name": names}
     if any(image.translate):
         metadata["Plane"] = _positions(image, axes)
     for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
@@ -162,6 +165,7 @@ def write_plain(path: Path, image: ImageData) -> None:
             "axes": image.axes,
             "scale": image.scale,
             "units": image.units,
+            "channel_names": image.channel_names,
             "description": join_placement(image, image.axes),
         },
     )
