@@ -33,36 +33,24 @@ from napari_mpi.pipeline.plane_store import planes_to_look_at
 __all__ = ["ColourDenoising"]
 
 
-class _Colours:
-    """Red, green and blue of an image, stuck pixels filled, computed when read."""
-
-    def __init__(self, image: Any, *, fill_stuck: bool) -> None:
-        self._image, self._fill_stuck = image, fill_stuck
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        rgb = np.asarray(self._image[index])[..., :3]
-        if self._fill_stuck:
-            planes = np.moveaxis(rgb, -1, -3)  # (..., 3, Y, X)
-            images = planes.reshape(-1, *planes.shape[-3:])
-            filled = np.stack([fill_stuck(one, of_one_image=True) for one in images])
-            rgb = np.moveaxis(filled.reshape(planes.shape), -3, -1)
-        return rgb
-
-    def errors_of_filled(self, index: Any) -> NDArray[np.float64]:
-        """Return the standard errors of a plane that is clean but for those."""
-        filled = np.moveaxis(self[index], -1, 0)
-        noisy = np.moveaxis(np.asarray(self._image[index])[..., :3], -1, 0)
-        return np.moveaxis(error_of_filled(filled, filled != noisy), 0, -1)
-
-    def share_of_stuck(self, grid: PlaneGrid) -> float:
-        """Return the share of the pixels that are filled."""
-        if not self._fill_stuck:
-            return 0.0
-        shares = [
-            np.mean(self[index] != np.asarray(self._image[index])[..., :3])
-            for index in grid.indices()
-        ]
-        return float(np.mean(shares))
+def _colours_of(
+    image: Any, grid: PlaneGrid, *, stuck_filled: bool, on_disk: bool
+) -> tuple[NDArray[Any], float]:
+    """Read the colours once, and tell which share of their pixels was filled."""
+    dtype = np.dtype(image.dtype).newbyteorder("=")
+    colours = memory.allocate((*grid.shape[:-1], 3), dtype, on_disk)
+    share = 0.0
+    for index in grid.indices():
+        rgb = np.asarray(image[index])[..., :3]
+        colours[index] = rgb
+        if stuck_filled:
+            planes = np.moveaxis(rgb, -1, 0)  # (3, Y, X)
+            filled = np.moveaxis(fill_stuck(planes, of_one_image=True), 0, -1)
+            colours[index] = filled
+            share += float(np.mean(filled != rgb)) / grid.n_planes
+        memory.let_go(image)
+        memory.let_go(colours)
+    return colours, share
 
 
 class _Component:
@@ -72,12 +60,11 @@ class _Component:
 
     def __init__(
         self,
-        colours: _Colours,
-        grid: PlaneGrid,
+        colours: NDArray[Any],
         make: Callable[[NDArray[Any]], NDArray[np.float64]],
     ) -> None:
         self._colours, self._make = colours, make
-        self.shape = grid.shape[:-1]
+        self.shape = colours.shape[:-1]
 
     def __getitem__(self, index: Any) -> NDArray[np.float64]:
         return np.ascontiguousarray(self._make(self._colours[index]))
@@ -112,25 +99,24 @@ class ColourDenoising(JointDenoising):
         fill_stuck: bool,
     ) -> None:
         self._source, self._grid = image, grid
-        self._colours = _Colours(image, fill_stuck=fill_stuck)
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
+        self._colours, self._stuck = _colours_of(
+            image, grid, stuck_filled=fill_stuck, on_disk=self._on_disk
+        )
         chosen = planes_to_look_at(list(grid.indices()), grid)
         together = have_structure_in_common(self._colours[index] for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
-        self._stuck = self._colours.share_of_stuck(grid)
         runs: list[Denoising] = []
         for number in range(3):
             component: Any = _Component(
-                self._colours, grid, partial(_nth, self._axes, number)
+                self._colours, partial(_nth, self._axes, number)
             )
             if not self._on_disk:
                 component = component[...]
             light = None
             if together and number > 0:
-                light = _Component(
-                    self._colours, grid, partial(light_in_difference, number)
-                )
+                light = _Component(self._colours, partial(light_in_difference, number))
             part = PlaneGrid.of(component, rgb=False)
             runs.append(begin(component, part, intensity=light))
         super().__init__(runs)
@@ -195,13 +181,19 @@ class ColourDenoising(JointDenoising):
         uncertainty = memory.allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
             if clean:
-                plane = self._colours.errors_of_filled(index)
+                plane = self._errors_of_filled(index)
             else:
                 components = np.stack([error[index] for error in errors])
                 plane = self._axes.join_errors(components)
             uncertainty[index][..., :3] = plane
             memory.let_go(uncertainty)
         return uncertainty
+
+    def _errors_of_filled(self, index: Any) -> NDArray[np.float64]:
+        """Return the standard errors of a plane that is clean but for those."""
+        filled = np.moveaxis(self._colours[index], -1, 0)
+        noisy = np.moveaxis(np.asarray(self._source[index])[..., :3], -1, 0)
+        return np.moveaxis(error_of_filled(filled, filled != noisy), 0, -1)
 
 
 def _nth(axes: ColourAxes, number: int, rgb: NDArray[Any]) -> NDArray[np.float64]:
