@@ -146,3 +146,21 @@ def test_salt_and_pepper_in_single_colours_is_filled(rng):
     assert result.uncertainty.shape == clean.shape
     assert result.uncertainty[result.image != salted].mean() > 1
     assert not result.uncertainty[result.image == salted].any()
+
+
+def test_a_source_that_takes_long_to_read_is_read_once_and_for_transparency(
+    colour_image,
+):
+    class Source:
+        shape, dtype = colour_image.shape, colour_image.dtype
+        n_reads = 0
+
+        def __getitem__(self, index):
+            self.n_reads += 1
+            return colour_image[index]
+
+    source = Source()
+    result = denoise(source, rgb=True, n_iter=1, n_passes=2)
+    assert source.n_reads <= 2
+    expected = denoise(colour_image, rgb=True, n_iter=1, n_passes=2)
+    assert np.array_equal(result.image, expected.image)

@@ -62,7 +62,7 @@ class Results:
 
 
 class PlaneStore:
-    """Reads every plane once, and takes the results.
+    """Reads the planes, at first all of them, and takes the results.
 
     Parameters
     ----------
