@@ -115,7 +115,7 @@ def ours(method: str, noisy: Image, noise: str, seed: int, args: Namespace) -> I
     elif method in MEASURING:
         settings |= {"preset": method, "weights": args.weights, "n_iter": args.n_iter}
     else:
-        settings |= {"preset": method, "noise": noise}
+        settings |= {"preset": method, "noise": noise, "weights": args.weights}
     return denoise(noisy, **settings).image
 
 
@@ -208,7 +208,7 @@ def main() -> None:
     arguments.add_argument("--crop", type=int, default=256, help="0 for whole images")
     arguments.add_argument("--realisation", type=int, default=1, choices=[1, 2])
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
-    arguments.add_argument("--weights", default="universal", help="of auto and fast")
+    arguments.add_argument("--weights", default="universal", help="of the presets")
     arguments.add_argument("--n-iter", type=int, help="of auto and fast")
     arguments.add_argument("--peers", nargs="*", choices=PEERS, help="of other makers")
     args = arguments.parse_args()

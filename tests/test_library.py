@@ -165,7 +165,8 @@ def test_bundled_and_unknown_weights_are_not_deleted():
 
 
 def test_the_facts_tell_where_weights_came_from(server, lab_file, folder):
-    bundled, online = weights_facts()
+    bundled, rgb, online = weights_facts()
+    assert (rgb.name, rgb.place) == ("universal-rgb", "bundled")
     assert (bundled.name, bundled.place) == ("universal", "bundled")
     assert bundled.licence == "BSD-3-Clause"
     assert bundled.steps > 1000

@@ -116,6 +116,8 @@ def test_the_wheel_is_small_and_complete(wheel):
         "napari_mpi/py.typed",
         "napari_mpi/weights/bundled/universal.safetensors",
         "napari_mpi/weights/bundled/universal.md",
+        "napari_mpi/weights/bundled/universal-rgb.safetensors",
+        "napari_mpi/weights/bundled/universal-rgb.md",
     ):
         assert part in names
 

@@ -54,6 +54,7 @@ def test_the_menu_opens_a_list_of_what_is_here_and_what_can_be_had(viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI weights")
     assert listed(widget) == {
         "universal": "bundled",
+        "universal-rgb": "bundled",
         "mpi-imagenet-30": "online",
         "mpi-imagenet-80-95": "online",
     }

@@ -34,8 +34,11 @@ __all__ = [
 ]
 
 _FOLDER = Path(__file__).parent / "bundled"
-BUNDLED: dict[str, Path] = {"universal": _FOLDER / "universal.safetensors"}
-"""Weights that ship with the package, by name."""
+BUNDLED: dict[str, Path] = {
+    name: _FOLDER / f"{name}.safetensors" for name in ("universal", "universal-rgb")
+}
+"""Weights that ship with the package, by name: for gray images, which fill any other
+channel by channel, and for RGB."""
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """Endings of the files that weights come in."""
