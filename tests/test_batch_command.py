@@ -1,6 +1,8 @@
 import sys
 
+import numpy as np
 import pytest
+import tifffile
 
 from napari_mpi.cli import main
 
@@ -85,3 +87,11 @@ def test_what_is_wrong_for_all_is_said_once(
     assert batch(folder, "-o", tmp_path / "out", *arguments) == 1
     assert message in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("*.tif"))
+
+
+def test_a_dry_run_refuses_what_a_run_could_not_write(tmp_path, capsys, rng):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", rng.integers(0, 99, (32, 32), np.int64))
+    assert batch(folder, "-o", tmp_path / "out", "--dry-run") == 1
+    assert "error: a.tif: OME-TIFF cannot hold int64" in capsys.readouterr().err

@@ -273,3 +273,9 @@ def test_the_version_is_told(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.strip() == napari_mpi.__version__
+
+
+def test_a_mask_is_refused_for_what_it_is(tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "mask.tif", np.eye(32, dtype=bool))
+    assert main(["denoise", str(tmp_path / "mask.tif"), "-o", str(tmp_path / "o")]) == 1
+    assert "A mask has no noise to remove" in capsys.readouterr().err

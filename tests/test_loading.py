@@ -103,7 +103,9 @@ def test_loaded_weights_pass_through(saved):
 
 @pytest.mark.parametrize("name", ["nonsense", "missing.pth", "", "."])
 def test_an_unknown_name_is_refused_with_the_known_ones(name):
-    with pytest.raises(FileNotFoundError, match="give one of universal, universal-rgb, the path"):
+    with pytest.raises(
+        FileNotFoundError, match="give one of universal, universal-rgb, the path"
+    ):
         load_weights(name)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.inputs import Inputs, Job
 from napari_mpi.batch.job import Settings, finished
-from napari_mpi.io.files import read_image
+from napari_mpi.io.files import read_image, require_writable
 from napari_mpi.pipeline.api import Forecast, iter_denoise
 
 __all__ = ["Planned", "iter_plan"]
@@ -61,6 +61,7 @@ def iter_plan(inputs: Inputs, settings: Settings) -> Generator[Planned, None, No
                     channel_axis=image.channel_axis,
                     **settings.options,
                 )
+                require_writable(job.target, image)
                 planned = Planned(job, forecast=run.forecast())
         except Exception as error:
             planned = Planned(job, reason=reason(error))

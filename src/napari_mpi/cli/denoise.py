@@ -77,7 +77,6 @@ def _denoise(args: argparse.Namespace) -> int:
     for source, target in targets.items():
         try:
             image = read_image(source)
-            require_writable(target, image)  # before the work, not after it
             run = iter_denoise(
                 image.data,
                 rgb=image.rgb,
@@ -85,6 +84,7 @@ def _denoise(args: argparse.Namespace) -> int:
                 uncertainty=args.uncertainty,
                 **options,
             )
+            require_writable(target, image)  # before the work, not after it
             if args.forecast:
                 print(f"{source}: {run.forecast()}")
                 continue
