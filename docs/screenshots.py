@@ -53,7 +53,7 @@ def main() -> None:
 
 def _denoise(viewer: napari.Viewer, photograph: Callable[[str], None]) -> None:
     dock, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
-    widget.form.image.value = viewer.layers[_TITLE]
+    viewer.layers.selection.active = viewer.layers[_TITLE]
     viewer.dims.set_current_step(0, 0)
     viewer.reset_view()
     widget.try_region()
