@@ -92,8 +92,8 @@ def test_the_main_thread_is_never_busy_for_long_during_a_run(
     layer = viewer.add_image(image, name="large", contrast_limits=(0, 100))
     qtbot.wait(200)
     machine = heartbeat.longest()
-    widget.form.image.value = layer
     viewer.layers.selection = {small}
+    widget.form.image.value = layer
     widget.run()
     finish(widget, qtbot)
     qtbot.wait(50)
