@@ -4,6 +4,7 @@ from training_runs import run, settings
 
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.training.pretrain import pretrain
+from napari_mpi.training.start import baseline
 from napari_mpi.weights.loading import WeightsError, load_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("few_held_out_crops")
@@ -56,6 +57,16 @@ def test_an_rgb_network_from_gray_weights_tells_colours_apart(clean_images, outp
             back = filled(torch.cat(colours[::-1], dim=1), every)
             same = colours[0] is colours[2]
             assert torch.allclose(turned, back, atol=1e-3) == same
+
+
+def test_an_rgb_network_from_gray_weights_has_to_beat_the_bundled_ones_for_rgb():
+    gray, rgb = load_weights("universal"), load_weights("universal-rgb")
+    for initial in (None, gray, rgb):
+        name, network = baseline(initial, settings(rgb=True))
+        assert name == "universal-rgb"
+        weight = network.state_dict()["head.weight"]
+        assert torch.equal(weight, rgb.state["head.weight"])
+    assert baseline(None, settings())[0] == "universal"
 
 
 def test_an_rgb_network_needs_gray_or_rgb_weights(tmp_path, clean_images, output):

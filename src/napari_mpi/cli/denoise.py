@@ -13,19 +13,6 @@ from napari_mpi.cli.fill_options import add_fill_options, fill_options
 
 __all__ = ["add_parser"]
 
-# What somebody may take for a format of results.
-_OTHER_IMAGES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".bmp",
-    ".gif",
-    ".czi",
-    ".nd2",
-    ".lif",
-    ".mrc",
-)
-
 
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
@@ -113,6 +100,7 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     """Return where each input's result goes, and make sure that it can go there."""
     from napari_mpi.batch.results import target_name
     from napari_mpi.io.files import stem_of
+    from napari_mpi.io.image_data import SUFFIXES
 
     sources = list(dict.fromkeys(inputs))
     if output.suffix.lower() in (".tif", ".tiff", ".zarr"):
@@ -125,7 +113,7 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
             raise ValueError(f"{output} is the input itself: choose another name.")
         output.parent.mkdir(parents=True, exist_ok=True)
         return {sources[0]: output}
-    if output.suffix.lower() in _OTHER_IMAGES:
+    if output.suffix.lower() in SUFFIXES:
         raise ValueError(
             f"{output}: results are written as .ome.tif, .tif or .ome.zarr. Name one "
             "of these, or a folder."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element
 
 import numpy as np
 import tifffile
@@ -79,8 +78,7 @@ def read_tiff(path: Path, series: int | None = None) -> ImageData:
             data, axes, colour = _without_palette(tif, data, axes, path)
         data, axes = _spatial_last(data, axes, colour=colour)
         place = tif.series.index(chosen)
-        step, unit, description = _tiff_calibration(tif, path, place)
-        channels = _channel_names(tif, path, place)
+        step, unit, description, channels = _tiff_calibration(tif, path, place)
     if "C" not in axes or len(channels) != data.shape[axes.index("C")]:
         channels = ()
     image = ImageData(
@@ -141,9 +139,11 @@ def _spatial_last(
 
 def _tiff_calibration(
     tif: tifffile.TiffFile, path: Path, number: int
-) -> tuple[dict[str, float], dict[str, str], str]:
+) -> tuple[dict[str, float], dict[str, str], str, tuple[str, ...]]:
+    """Return steps and units by axis, the description, and a name for each channel."""
+    names: Any = ()
     if tif.is_ome and tif.ome_metadata:
-        found, description = _ome_calibration(tif.ome_metadata, path, number)
+        found, description, names = _ome_calibration(tif.ome_metadata, path, number)
     elif tif.is_imagej and tif.imagej_metadata:
         found, description = _imagej_calibration(tif)
     elif tif.is_shaped and tif.shaped_metadata:
@@ -158,41 +158,31 @@ def _tiff_calibration(
             )
         }
         description = str(metadata.get("description", ""))
+        names = metadata.get("channel_names")
     else:
         found, description = {}, ""
     step = {axis: float(value) for axis, (value, _) in found.items()}
     step = {axis: value for axis, value in step.items() if 0 < value < np.inf}
-    return step, {axis: _unit(str(found[axis][1])) for axis in step}, description
-
-
-def _channel_names(tif: tifffile.TiffFile, path: Path, number: int) -> tuple[str, ...]:
-    """Return the names of channels, if each has one."""
-    found: list[Any] = []
-    if tif.is_ome and tif.ome_metadata:
-        image = _ome_image(read_ome(tif.ome_metadata, path), number)
-        if image is not None:
-            found = [one.get("Name") for one in image.findall("{*}Pixels/{*}Channel")]
-    elif tif.is_shaped and tif.shaped_metadata:
-        found = tif.shaped_metadata[number].get("channel_names", [])
-    if not isinstance(found, list | tuple) or not all(found):
-        return ()
-    return tuple(str(name) for name in found)
+    unit = {axis: _unit(str(found[axis][1])) for axis in step}
+    named = isinstance(names, list | tuple) and all(names)
+    return step, unit, description, tuple(map(str, names)) if named else ()
 
 
 def _ome_calibration(
     xml: str, path: Path, number: int
-) -> tuple[dict[str, tuple[Any, Any]], str]:
+) -> tuple[dict[str, tuple[Any, Any]], str, list[str | None]]:
     root = read_ome(xml, path)
     if root is None:
         warnings.warn(
             "The OME description cannot be read: axes and pixel size are unknown.",
             stacklevel=6,
         )
-        return {}, ""
-    image = _ome_image(root, number)
+        return {}, "", []
+    images = root.findall("{*}Image")
+    image = images[number] if number < len(images) else None
     pixels = None if image is None else image.find("{*}Pixels")
     if image is None or pixels is None:
-        return {}, ""
+        return {}, "", []
     names = {axis: f"PhysicalSize{axis}" for axis in "XYZ"} | {"T": "TimeIncrement"}
     found = {
         axis: (
@@ -202,12 +192,8 @@ def _ome_calibration(
         for axis, name in names.items()
         if name in pixels.attrib
     }
-    return found, image.findtext("{*}Description", "")
-
-
-def _ome_image(root: Element | None, number: int) -> Element | None:
-    images = [] if root is None else root.findall("{*}Image")
-    return images[number] if number < len(images) else None
+    channels = [one.get("Name") for one in pixels.findall("{*}Channel")]
+    return found, image.findtext("{*}Description", ""), channels
 
 
 def _imagej_calibration(
