@@ -145,7 +145,37 @@ def test_bad_pixels_are_refused_with_nothing_written(noisy, tmp_path, capsys):
     tifffile.imwrite(path, image)
     assert main(["denoise", str(path), "-o", str(out)]) == 1
     assert "1 of 1920 pixels" in capsys.readouterr().err
-    assert not list(out.iterdir())
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "output", "lost"),
+    [
+        (["cells.ome.tif", "cells_noise.ome.tif"], ".", "cells_noise.ome.tif"),
+        (["raw_noise.ome.tif"], "raw_denoised.ome.tif", "raw_noise.ome.tif"),
+        (["a.ome.tif", "a_denoised.ome.tif"], ".", "a_denoised.ome.tif"),
+        (["a.ome.tif"], "a.ome.tif", "a.ome.tif"),
+    ],
+)
+def test_no_input_is_written_over(names, output, lost, noisy, tmp_path, capsys):
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        tifffile.imwrite(path, noisy)
+    before = [path.read_bytes() for path in paths]
+    command = ["denoise", *map(str, paths), "-o", str(tmp_path / output)]
+    assert main([*command, "--noise-map", "--n-iter", "1"]) == 1
+    assert f"written over the input {tmp_path / lost}" in capsys.readouterr().err
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_a_noise_map_that_has_no_place_is_told_before_the_work(noisy, tmp_path, capsys):
+    tifffile.imwrite(tmp_path / "r.tif", noisy)
+    (tmp_path / "r_noise.ome.zarr").mkdir()
+    command = ["denoise", str(tmp_path / "r.tif"), "-o", str(tmp_path / "r.ome.zarr")]
+    # It would take for ever.
+    assert main([*command, "--noise-map", "--n-iter", "1000000"]) == 1
+    assert "was not written by napari-mpi" in capsys.readouterr().err
 
 
 def test_a_name_with_dots_keeps_them(noisy, tmp_path):
@@ -259,7 +289,7 @@ def test_a_forecast_says_what_a_run_takes_and_writes_nothing(
     said = capsys.readouterr().out
     assert "cells.tif: about " in said
     assert "MiB of memory" in said
-    assert list(out.iterdir()) == []
+    assert not out.exists()
 
 
 def test_results_cannot_be_named_as_what_is_not_written(image_folder, tmp_path, capsys):

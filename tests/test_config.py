@@ -1,6 +1,8 @@
 import dataclasses
+import json
 import math
 
+import numpy as np
 import pytest
 
 from napari_mpi.config import (
@@ -9,7 +11,9 @@ from napari_mpi.config import (
     PRESETS,
     FillConfig,
     PretrainConfig,
+    checked_seed,
     fill_config,
+    given_settings,
 )
 
 
@@ -67,6 +71,18 @@ def test_unknown_names_are_refused_with_the_known_ones():
         fill_config(noise="salt")
     with pytest.raises(TypeError, match="n_iters"):
         fill_config(n_iters=3)
+
+
+def test_given_settings_are_numbers_of_python():
+    given = given_settings("fast", None, n_iter=np.int64(3), mask_ratio=None)
+    assert json.dumps(given) == '{"n_iter": 3}'
+    assert json.dumps(checked_seed(np.int64(7))) == "7"
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "a", None])
+def test_a_bad_seed_is_refused(seed):
+    with pytest.raises(ValueError, match="expected a whole number, at least 0"):
+        checked_seed(seed)
 
 
 def test_configurations_cannot_be_changed():

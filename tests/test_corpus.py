@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
 from training_runs import write
 
 from napari_mpi.config import PretrainConfig
-from napari_mpi.io.files import FileError
+from napari_mpi.io.files import FileError, read_image
 from napari_mpi.io.image_data import without_calibration
 from napari_mpi.training.corpus import Crops, load_corpus
 
@@ -84,6 +86,18 @@ def test_the_summary_counts_images_and_planes(folder):
         "folders": [{"images": 2, "planes": 3}],
         "synthetic_share": 0.25,
     }
+
+
+def test_lazy_images_of_a_folder_are_read(folder, monkeypatch):
+    dask_array = pytest.importorskip("dask.array")
+
+    def read_lazily(path):
+        image = read_image(path)
+        return replace(image, data=dask_array.from_array(image.data))
+
+    monkeypatch.setattr("napari_mpi.training.corpus.read_image", read_lazily)
+    (sources,) = load_corpus(folder, config(), 1)
+    assert {type(source.planes) for source in sources} == {np.ndarray}
 
 
 def test_a_missing_folder_is_named(tmp_path):

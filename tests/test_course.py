@@ -22,13 +22,16 @@ def a_report(
     }
 
 
-def a_published_report(n_done, *, complete=True, n_planes=1, validations=None):
+def a_published_report(
+    n_done, *, complete=True, n_planes=1, validations=None, kept_at=1
+):
     return {
         "adaptations": [],
         "filling": {
             "plane": n_planes - 1,
             "losses": [0.1] * n_done,
             "validations": validations or [None] * n_done,
+            "kept_at": [kept_at],
         },
         "config": {"n_iter": 200, "early_stopping": validations is not None},
         "n_planes": n_planes,
@@ -51,8 +54,8 @@ def a_published_report(n_done, *, complete=True, n_planes=1, validations=None):
         (a_published_report(9, complete=False), "by hand after 9 of 200"),
         (a_published_report(200, n_planes=3), "The curve is that of plane 3."),
         (
-            a_published_report(4, validations=[3.0, 1.0, 2.0, 2.5]),
-            "about iteration 2, which came closest",
+            a_published_report(4, validations=[3.0, 1.0, 2.0, 2.5], kept_at=2),
+            "of iteration 2, which came closest",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -19,9 +20,11 @@ from napari_mpi.io.files import (
     list_images,
     read_image,
     read_stack,
+    require_writable,
     stem_of,
     write_image,
 )
+from napari_mpi.io.image_data import without_calibration
 
 
 @pytest.mark.parametrize("ending", files.SUFFIXES)
@@ -133,6 +136,22 @@ def test_a_folder_becomes_a_stack_in_natural_order(tmp_path, stack):
     assert image.axes == "TYX"
     assert image.name == tmp_path.name
     assert np.array_equal(image.data, stack[[1, 2, 4, 0]])
+
+
+def test_a_folder_keeps_the_names_of_channels(tmp_path, rng):
+    for name in ("1.ome.tif", "2²1.ome.tif"):
+        data = rng.poisson(9, (2, 16, 16)).astype(np.uint16)
+        image = replace(
+            without_calibration(data, "CYX", name), channel_names=("DAPI", "GFP")
+        )
+        write_image(tmp_path / name, image)
+    assert read_image(tmp_path).channel_names == ("DAPI", "GFP")
+
+
+def test_axes_that_a_tiff_does_not_describe_are_refused_before_the_work(tmp_path):
+    image = without_calibration(np.zeros((2,) * 6, np.uint8), "QTZCYX", "many")
+    with pytest.raises(FileError, match="more than a TIFF describes"):
+        require_writable(tmp_path / "a.ome.tif", image)
 
 
 def test_a_folder_of_stacks_gets_another_axis_that_is_no_channel(tmp_path, stack):

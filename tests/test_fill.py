@@ -223,6 +223,16 @@ def test_early_stopping_ends_over_fitting_at_the_best_estimate():
     torch.testing.assert_close(estimate, best)
 
 
+def test_early_stopping_keeps_an_estimate_that_is_free_of_the_noisy_start():
+    # The noisy values are as close to the held-out ones as can be: they are the same.
+    plane = a_plane(height=64, width=64)
+    settings = {"n_iter": 120, "early_stopping": True, "learning_rate": 1e-12}
+    estimate, steps = run(plane, a_network(), **settings)
+    unbiased, _ = run(plane, a_network(), bias_corrected=True, **settings)
+    assert steps[-1].kept > 1
+    torch.testing.assert_close(estimate, unbiased)
+
+
 def test_no_estimate_is_the_best_before_all_pixels_were_predicted():
     _, steps = run(
         a_plane(height=64, width=64),

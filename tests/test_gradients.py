@@ -57,6 +57,15 @@ def test_batch_norm_keeps_no_statistics_of_what_was_trained_on(
         assert torch.equal(buffer, before[name])
 
 
+def test_a_pass_that_fails_ends_with_its_error(network, batch, monkeypatch):
+    gradients = Gradients(network, bfloat16=False)
+    noisy, target, _ = batch
+    for _ in range(2):  # a network that was not given back would be waited for
+        with pytest.raises(RuntimeError):
+            gradients.backward(noisy, target, torch.ones(3, 2, 1, 1))
+    gradients.close()
+
+
 def test_the_threads_of_torch_are_given_back(network, batch):
     before = torch.get_num_threads()
     gradients = Gradients(network, bfloat16=False)

@@ -1,5 +1,7 @@
 import json
 import os
+import warnings
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -151,6 +153,40 @@ def test_another_version_does_it_again(job, settings, package, monkeypatch):
     run_job(job, settings)
     monkeypatch.setattr(f"{package}.__version__", "99.0")
     assert not run_job(job, settings).earlier
+
+
+def test_results_that_were_moved_are_told_where_they_are(images, settings, tmp_path):
+    run_job(find_inputs([images], images / "out").jobs[0], settings)
+    moved = tmp_path / "moved"
+    images.rename(moved)
+    job = find_inputs([moved], moved / "out").jobs[0]
+    record = run_job(job, settings)
+    assert record.earlier
+    assert (record.source, record.target) == (str(job.source), str(job.target))
+
+
+def test_an_image_that_is_returned_as_it_is_was_not_judged(job, settings):
+    tifffile.imwrite(job.source, np.full((16, 18), 7, np.uint8))
+    assert "there is nothing to judge" in run_job(job, settings).verdict
+
+
+def test_numbers_of_numpy_are_settings_too(job):
+    options = {**OPTIONS, "n_passes": np.int64(2), "seed": np.int64(1)}
+    assert run_job(job, checked_settings(options)).status == "done"
+
+
+def test_warnings_of_other_threads_are_not_those_of_the_image(job, settings):
+    def warn_elsewhere(progress):
+        def warn():
+            warnings.warn("of the window", stacklevel=1)
+
+        thread = Thread(target=warn)
+        thread.start()
+        thread.join()
+
+    with pytest.warns(UserWarning, match="of the window"):
+        record = run_job(job, settings, warn_elsewhere)
+    assert record.reason == ""
 
 
 def test_a_file_that_was_only_touched_is_not_done_again(job, settings):

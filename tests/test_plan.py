@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_mpi import denoise
+from napari_mpi import denoise, iter_denoise
 from napari_mpi.pipeline import plan
 
 
@@ -19,6 +19,15 @@ def test_eight_bits_are_scaled_by_their_range_as_the_paper_does(noisy):
     image = np.clip(noisy / 4, 0, 60).astype(np.uint8)
     report = denoise(image, preset="paper-fast", n_iter=1).report
     assert report["scaling"] == {"offset": 0.0, "gain": 255.0}
+
+
+@pytest.mark.parametrize(("preset", "factor"), [("fast", 65), ("paper", 21)])
+def test_sub_images_have_two_pixels_at_least(rng, preset, factor):
+    image = (
+        rng.poisson(9, (40, 300)) if preset == "paper" else rng.poisson(9, (300, 300))
+    )
+    with pytest.raises(ValueError, match="at most half of"):
+        iter_denoise(image, preset=preset, noise="independent", pixel_shuffle=factor)
 
 
 def test_settings_that_overrule_the_choice_are_told_beside_it(noisy):

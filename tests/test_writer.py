@@ -6,7 +6,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_mpi._napari.denoise_dock import DenoiseWidget
-from napari_mpi._napari.layers import denoise_layer
+from napari_mpi._napari.layers import CHANNEL_LABELS, channel_axis, denoise_layer
 from napari_mpi._napari.reader import get_reader
 from napari_mpi._napari.writer import write_layer
 from napari_mpi.cli import main
@@ -135,6 +135,16 @@ def test_axes_are_named_by_their_labels_or_their_places(tmp_path, rng, labels, a
     assert image.axes == axes
     expected = data.transpose(2, 3, 0, 1) if labels[0] == "y" else data
     assert np.array_equal(image.data, expected)
+
+
+@pytest.mark.parametrize("label", CHANNEL_LABELS)
+def test_what_is_denoised_as_channels_is_saved_as_channels(tmp_path, rng, label):
+    data = rng.poisson(9, (2, 16, 16)).astype(np.uint16)
+    layer = Image(data, axis_labels=(label, "y", "x"))
+    assert channel_axis(layer) == 0
+    path = str(tmp_path / "a.ome.tif")
+    write_layer(path, *layer.as_layer_data_tuple()[:2])
+    assert read_image(path).channel_axis == 0
 
 
 def test_of_several_resolutions_the_full_one_is_saved(tmp_path, noisy):

@@ -218,7 +218,7 @@ def test_the_command_reads_and_writes_stores(tmp_path, noisy, capsys):
         assert split_record(one.description)[1]["seed"] == 0
     capsys.readouterr()
     assert main(["denoise", str(source), "-o", str(source), *few]) == 1
-    assert "is the input itself" in capsys.readouterr().err
+    assert f"written over the input {source}" in capsys.readouterr().err
 
 
 def test_the_command_takes_a_large_store_plane_by_plane(

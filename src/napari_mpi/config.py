@@ -264,6 +264,34 @@ def fill_config(
     return replace(config, **given)
 
 
+def given_settings(
+    preset: str | FillConfig, noise: str | None, **settings: Any
+) -> dict[str, Any]:
+    """Return the settings that are given, checked, and as numbers of Python.
+
+    Parameters and errors are those of `fill_config`.
+    """
+    checked = fill_config(preset, noise, **settings)
+    return {
+        name: getattr(checked, name)
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
+def checked_seed(seed: int) -> int:
+    """Return the seed of a run as a number of Python.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number, or below 0.
+    """
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}: expected a whole number, at least 0.")
+    return int(seed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """How weights are trained on clean images by masking.

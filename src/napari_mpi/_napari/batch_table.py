@@ -135,8 +135,8 @@ def _in_words(record: Record) -> str:
     if record.status != "done":
         return record.reason
     noise = "" if record.noise is None else f"Noise {record.noise:.3g}."
-    verdict = record.verdict or "The noise map gives no reason for doubt."
-    return " ".join(filter(None, [record.reason, noise, verdict, record.found]))
+    words = [record.reason, noise, record.verdict, record.found]
+    return " ".join(filter(None, words))
 
 
 def key_of(image: Job | Record) -> Key:

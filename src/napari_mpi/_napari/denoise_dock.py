@@ -33,6 +33,7 @@ from napari_mpi._napari.workers import (
 )
 from napari_mpi.config import MEASURING
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
+from napari_mpi.pipeline.findings import warnings_of
 from napari_mpi.weights.loading import prefer_weights_folder
 
 __all__ = ["DenoiseWidget"]
@@ -271,7 +272,7 @@ class DenoiseWidget(RunDock):
             self.progress.value = 1000
             said = [f"Done in {_duration(report['seconds'])}."]
             if self._queue.several:  # the panel below tells of the last one only
-                said += (report["verdict"] or {"warnings": ()})["warnings"]
+                said += warnings_of(report)
             self._say(" ".join(said), done=True)
         else:
             self._say(

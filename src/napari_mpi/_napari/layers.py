@@ -17,6 +17,7 @@ from napari_mpi.engine import memory
 from napari_mpi.pipeline.api import Denoised, denoise
 
 __all__ = [
+    "CHANNEL_LABELS",
     "ROLE",
     "Picture",
     "channel_axis",
@@ -28,8 +29,8 @@ __all__ = [
     "pictures",
 ]
 
-# Labels that name an axis of channels.
-_CHANNELS = ("c", "ch", "channel", "channels")
+CHANNEL_LABELS = ("c", "ch", "channel", "channels")
+"""Labels that name an axis of channels, in small letters."""
 
 # Robust bounds of the colours; single hot pixels must not set them.
 _PERCENTILE = 99.5
@@ -100,7 +101,7 @@ def channel_axis(layer: Image) -> int | None:
     if layer.rgb:  # colours belong together
         return None
     labels = [label.lower() for label in layer.axis_labels[:-2]]
-    return next((n for n, label in enumerate(labels) if label in _CHANNELS), None)
+    return next((n for n, label in enumerate(labels) if label in CHANNEL_LABELS), None)
 
 
 def denoised_layer(

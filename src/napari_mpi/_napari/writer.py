@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 
 from napari_mpi._napari.layer_state import to_file
+from napari_mpi._napari.layers import CHANNEL_LABELS
 from napari_mpi.io.files import ImageData, write_image
 from napari_mpi.io.image_data import LENGTH_NAMES, UNIT_NAMES
 from napari_mpi.io.record import join_record
@@ -16,7 +17,7 @@ from napari_mpi.io.record import join_record
 __all__ = ["write_layer"]
 
 _SYMBOLS = {name: symbol for symbol, name in UNIT_NAMES.items()}
-_NAMES = {"time": "T", "channel": "C", "depth": "Z"}
+_NAMES = {"time": "T", "depth": "Z", **dict.fromkeys(CHANNEL_LABELS, "C")}
 # Not C: a reader would take it for channels. What is measured in metres is no time.
 _FREE = "TZIJKLMNQ"
 _FREE_LENGTH = "ZTIJKLMNQ"

@@ -18,7 +18,7 @@ from napari_mpi.batch.records import Record
 from napari_mpi.batch.results import ENDINGS
 from napari_mpi.batch.summary import Summary
 from napari_mpi.batch.workers import in_processes
-from napari_mpi.config import fill_config
+from napari_mpi.config import checked_seed, given_settings
 from napari_mpi.engine.devices import resolve_device
 from napari_mpi.pipeline.api import Progress
 from napari_mpi.weights.loading import load_weights
@@ -41,9 +41,19 @@ def checked_settings(
         Whether to write the noise maps, too.
     threads : int
         Threads for each image on the processor.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a setting is wrong, or there is none of its name.
+    FileNotFoundError, WeightsError
+        If there are no such weights, or they cannot be used.
     """
-    options = dict[str, Any](weights="universal", device="auto", seed=0) | options
-    fill_config(**{k: v for k, v in options.items() if k not in _NOT_FILLING})
+    defaults = {"preset": "auto", "noise": None, "weights": "universal"}
+    options = {**defaults, "device": "auto", "seed": 0, **options}
+    filling = {k: v for k, v in options.items() if k not in _NOT_FILLING}
+    options |= given_settings(**filling)
+    options["seed"] = checked_seed(options["seed"])
     options["weights"] = load_weights(options["weights"]).source
     if not options["weights"]:
         raise ValueError("Weights of a batch come from a file: save them first.")

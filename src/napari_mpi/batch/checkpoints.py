@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from napari_mpi.batch.atomic import write_bytes
+from napari_mpi.io.atomic import write_bytes
 from napari_mpi.pipeline.checkpoints import Arrays
 
 __all__ = ["FileCheckpoints"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 import time
 import traceback
@@ -17,7 +16,6 @@ import torch
 from filelock import FileLock, Timeout
 
 import napari_mpi
-from napari_mpi.batch.atomic import PART, publish, read_json, write_json
 from napari_mpi.batch.checkpoints import FileCheckpoints
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.inputs import WORK_FOLDER, Job
@@ -28,13 +26,15 @@ from napari_mpi.batch.records import (
     save_record,
     sha256_of,
 )
-from napari_mpi.batch.results import EXTRAS, extra_path, write_result
+from napari_mpi.batch.results import EXTRAS, extra_path, result_files, write_result
+from napari_mpi.batch.run import begin_run
 from napari_mpi.batch.thumbnails import write_thumbnail
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.devices import resolve_device
-from napari_mpi.io.files import FileError, read_image, require_writable
-from napari_mpi.pipeline.api import Denoised, Progress, iter_denoise
-from napari_mpi.pipeline.findings import what_was_done
+from napari_mpi.io.atomic import PART, publish, read_json, remove, write_json
+from napari_mpi.io.files import FileError
+from napari_mpi.pipeline.api import Denoised, Progress
+from napari_mpi.pipeline.findings import about_trust, what_was_done
 from napari_mpi.weights.loading import load_weights
 
 __all__ = ["Settings", "finished", "run_job"]
@@ -63,6 +63,13 @@ class Settings:
     options: dict[str, Any]
     noise_map: bool = False
     threads: int = 1
+
+    def files(self, job: Job) -> list[Path]:
+        """Return where the result of a job goes."""
+        uncertainty = bool(self.options.get("uncertainty"))
+        return result_files(
+            job.target, noise_map=self.noise_map, uncertainty=uncertainty
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return everything that decides on the bits of a result, for JSON."""
@@ -93,7 +100,11 @@ def finished(job: Job, facts: dict[str, Any]) -> Record | None:
             return None
     if record.input is None or not Fingerprint(**record.input).fits(job.source):
         return None
-    return replace(record, earlier=True)
+    # The folder may have been moved since.
+    now = Record.of(job, "done")
+    return replace(
+        record, name=now.name, source=now.source, target=now.target, earlier=True
+    )
 
 
 def run_job(
@@ -145,14 +156,9 @@ def _run_locked(
     parts, staged = job.work_folder / "parts", job.work_folder / "staged"
     _begin(job, {"settings": facts, "sha256": print_of_input.sha256}, parts)
     with _recorded_warnings() as notes, _threads(settings.threads):
-        image = read_image(job.source, job.series)
-        run = iter_denoise(
-            image.data,
-            rgb=image.rgb,
-            channel_axis=image.channel_axis,
-            **settings.options,
+        image, run = begin_run(
+            job.source, settings.files(job), settings.options, job.series
         )
-        require_writable(job.target, image)
         run.restore(FileCheckpoints(parts))
         for step in run:
             if progress is not None:
@@ -176,12 +182,12 @@ def _run_locked(
         for file in written:
             publish(file, job.target.with_name(file.name))
     finally:
-        _remove(staged)
+        remove(staged)
     for what in EXTRAS:
         if (extra := extra_path(job.target, what)).name not in {
             f.name for f in written
         }:
-            _remove(extra)  # it belongs to an earlier result
+            remove(extra)  # it belongs to an earlier result
     record = Record.of(
         job,
         "done",
@@ -198,7 +204,7 @@ def _run_locked(
         },
     )
     save_record(job, record)
-    _remove(parts)
+    remove(parts)
     return record
 
 
@@ -206,22 +212,22 @@ def _begin(job: Job, begun: dict[str, Any], parts: Path) -> None:
     """Keep the unfinished work of the same image and settings, and no other."""
     job.work_folder.mkdir(parents=True, exist_ok=True)
     for left_over in job.work_folder.rglob(f"*{PART}"):
-        _remove(left_over)
-    _remove(job.work_folder / "staged")
+        remove(left_over)
+    remove(job.work_folder / "staged")
     if read_json(job.work_folder / "begun.json") != begun:
-        _remove(parts)
+        remove(parts)
         write_json(job.work_folder / "begun.json", begun)
 
 
 def _findings(result: Denoised) -> dict[str, Any]:
     report = result.report
-    noise, verdict = report["noise_estimate"], report["verdict"]
+    noise = report["noise_estimate"]
     return {
         "planes": f"{report['planes_done']}/{report['n_planes']}",
         "noise": None if noise is None else noise["rms"],
         "correlation": None if noise is None else max(noise["correlation"]),
         "found": " ".join(what_was_done(report)),
-        "verdict": " ".join((verdict or {"warnings": ()})["warnings"]),
+        "verdict": " ".join(about_trust(report)),
     }
 
 
@@ -234,23 +240,25 @@ def _without_times(report: Any) -> Any:
     return report
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def _recorded_warnings() -> Iterator[list[str]]:
     said: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
+    thread = threading.get_ident()
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
-        try:
-            yield said
-        finally:
-            texts = [str(w.message) for w in caught if w.category is UserWarning]
-            said += list(dict.fromkeys(texts))
+        show = warnings.showwarning
+
+        def take(
+            message: Warning | str, category: type[Warning], *more: Any, **named: Any
+        ) -> None:
+            # Warnings are the whole program's, and a window has more to do than this.
+            if threading.get_ident() != thread:
+                show(message, category, *more, **named)
+            elif category is UserWarning and str(message) not in said:
+                said.append(str(message))
+
+        warnings.showwarning = take
+        yield said
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.inputs import Inputs, Job
 from napari_mpi.batch.job import Settings, finished
-from napari_mpi.io.files import read_image, require_writable
-from napari_mpi.pipeline.api import Forecast, iter_denoise
+from napari_mpi.batch.run import begin_run
+from napari_mpi.pipeline.api import Forecast
 
 __all__ = ["Planned", "iter_plan"]
 
@@ -54,14 +54,9 @@ def iter_plan(inputs: Inputs, settings: Settings) -> Generator[Planned, None, No
             if finished(job, facts):
                 planned = Planned(job, done=True)
             else:
-                image = read_image(job.source, job.series)
-                run = iter_denoise(
-                    image.data,
-                    rgb=image.rgb,
-                    channel_axis=image.channel_axis,
-                    **settings.options,
+                _, run = begin_run(
+                    job.source, settings.files(job), settings.options, job.series
                 )
-                require_writable(job.target, image)
                 planned = Planned(job, forecast=run.forecast())
         except Exception as error:
             planned = Planned(job, reason=reason(error))

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_mpi.batch.atomic import read_json, write_json
 from napari_mpi.batch.inputs import WORK_FOLDER, Job
+from napari_mpi.io.atomic import read_json, write_json
 
 __all__ = [
     "Fingerprint",

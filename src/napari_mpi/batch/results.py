@@ -16,6 +16,7 @@ __all__ = [
     "EXTRAS",
     "extra_path",
     "is_result",
+    "result_files",
     "target_name",
     "write_result",
 ]
@@ -37,6 +38,12 @@ def extra_path(target: Path, what: str) -> Path:
     stem = stem_of(target)
     ending = target.name.removeprefix(stem)
     return target.with_name(f"{stem.removesuffix('_denoised')}_{what}{ending}")
+
+
+def result_files(target: Path, *, noise_map: bool, uncertainty: bool) -> list[Path]:
+    """Return the files that a result is written to, the denoised image last."""
+    asked = zip(EXTRAS, (noise_map, uncertainty), strict=True)
+    return [*(extra_path(target, what) for what, wanted in asked if wanted), target]
 
 
 def is_result(path: Path) -> bool:

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from napari_mpi.batch.atomic import write_bytes
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.inputs import WORK_FOLDER, Job
 from napari_mpi.batch.records import Record, all_records
+from napari_mpi.io.atomic import write_bytes
 
 __all__ = ["Summary"]
 
@@ -163,8 +163,6 @@ def _html_row(record: Record, thumbnail: Path | None) -> str:
     )
     seconds = f"{record.seconds:.1f}" if record.seconds else ""
     words = [record.reason, record.found, record.verdict]
-    if record.status == "done" and not record.verdict:
-        words.append("The noise map gives no reason for doubt.")
     paragraphs = "".join(f"<p>{escape(text)}</p>" for text in words if text)
     css = "failed" if record.status == "failed" else "done" * (record.status == "done")
     cells = (

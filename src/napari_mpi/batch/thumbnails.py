@@ -10,7 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi.batch.atomic import write_bytes
+from napari_mpi.io.atomic import write_bytes
 from napari_mpi.pipeline.api import Denoised
 
 __all__ = ["write_thumbnail"]

@@ -113,6 +113,8 @@ def _batch(args: argparse.Namespace) -> int:
 
 
 def _tell(record: Record) -> None:
+    from napari_mpi.pipeline.findings import NOTHING_SUSPICIOUS
+
     if record.status == "failed":
         say(f"error: {record.name}: {record.reason}")
         return
@@ -123,7 +125,7 @@ def _tell(record: Record) -> None:
         say(f"{record.name}: already done")
     else:
         for words in (record.reason, record.verdict):
-            if words:
+            if words and words != NOTHING_SUSPICIOUS:
                 say(f"{record.name}: {words}")
     print(record.target)
 
@@ -132,18 +134,18 @@ def _dry_run(found: Inputs, settings: Settings, workers: int) -> int:
     from napari_mpi.batch.plan import iter_plan
     from napari_mpi.pipeline.forecast import Forecast
 
-    refused: dict[str, str] = {}
+    refused: list[tuple[str, str]] = []
     forecasts: list[Forecast] = []
     for planned in iter_plan(found, settings):
         job, forecast = planned.job, planned.forecast
         if planned.done:
             print(f"{job.name}: already done")
         elif forecast is None:
-            refused[job.name] = planned.reason
+            refused.append((job.name, planned.reason))
         else:
             forecasts.append(forecast)
             print(f"{job.name}: {forecast} -> {job.target}")
-    for name, said in refused.items():
+    for name, said in refused:
         say(f"error: {name}: {said}")
     if forecasts:
         workers = min(workers, len(forecasts))

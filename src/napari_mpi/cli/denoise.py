@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _denoise(args: argparse.Namespace) -> int:
-    from napari_mpi.batch.results import write_result
+    from napari_mpi.batch.results import result_files, write_result
+    from napari_mpi.batch.run import begin_run
     from napari_mpi.config import fill_config
     from napari_mpi.engine.devices import resolve_device
-    from napari_mpi.io.files import read_image, require_writable
-    from napari_mpi.pipeline.api import iter_denoise
     from napari_mpi.weights.loading import load_weights
 
     # What is wrong for every file is said once, before the first one is touched.
@@ -59,22 +58,23 @@ def _denoise(args: argparse.Namespace) -> int:
     fill_config(**settings)
     options["weights"] = load_weights(options["weights"])
     resolve_device(args.device)
+    options["uncertainty"] = args.uncertainty
     targets = _targets(args.inputs, args.output)
+    files = {
+        source: result_files(
+            target, noise_map=args.noise_map, uncertainty=args.uncertainty
+        )
+        for source, target in targets.items()
+    }
+    _require_none_is_input(files)
     failed = 0
     for source, target in targets.items():
         try:
-            image = read_image(source)
-            run = iter_denoise(
-                image.data,
-                rgb=image.rgb,
-                channel_axis=image.channel_axis,
-                uncertainty=args.uncertainty,
-                **options,
-            )
-            require_writable(target, image)  # before the work, not after it
+            image, run = begin_run(source, files[source], options)
             if args.forecast:
                 print(f"{source}: {run.forecast()}")
                 continue
+            target.parent.mkdir(parents=True, exist_ok=True)
             result = finish(run, source.name)
             write_result(target, image, result, args.noise_map)
             _say_findings(source.name, result.report)
@@ -89,15 +89,32 @@ def _denoise(args: argparse.Namespace) -> int:
 
 
 def _say_findings(name: str, report: dict[str, Any]) -> None:
-    from napari_mpi.pipeline.findings import what_was_done
+    from napari_mpi.pipeline.findings import warnings_of, what_was_done
 
-    warnings = (report["verdict"] or {"warnings": ()})["warnings"]
-    for words in (*what_was_done(report), *warnings):
+    for words in (*what_was_done(report), *warnings_of(report)):
         say(f"{name}: {words}")
 
 
+def _require_none_is_input(files: Mapping[Path, Iterable[Path]]) -> None:
+    """Refuse to write a result over an image that was given.
+
+    Parameters
+    ----------
+    files : mapping
+        The files of the result of each input.
+    """
+    inputs = {source.resolve() for source in files}
+    for source, written in files.items():
+        for file in written:
+            if file.resolve() in inputs:
+                raise ValueError(
+                    f"The result of {source} would be written over the input {file}: "
+                    "choose another folder or name."
+                )
+
+
 def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
-    """Return where each input's result goes, and make sure that it can go there."""
+    """Return where each input's result goes."""
     from napari_mpi.batch.results import target_name
     from napari_mpi.io.files import stem_of
     from napari_mpi.io.image_data import SUFFIXES
@@ -109,16 +126,12 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
                 f"{output} is one file, but there are {len(sources)} inputs: give a "
                 "folder instead."
             )
-        if output.resolve() == sources[0].resolve():
-            raise ValueError(f"{output} is the input itself: choose another name.")
-        output.parent.mkdir(parents=True, exist_ok=True)
         return {sources[0]: output}
     if output.suffix.lower() in SUFFIXES:
         raise ValueError(
             f"{output}: results are written as .ome.tif, .tif or .ome.zarr. Name one "
             "of these, or a folder."
         )
-    output.mkdir(parents=True, exist_ok=True)
     targets: dict[Path, Path] = {}
     for source in sources:
         stem = stem_of(source.resolve() if source.is_dir() else source)

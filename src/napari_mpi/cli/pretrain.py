@@ -112,7 +112,8 @@ def _pretrain(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         steps.close()
         if processes.is_main:
-            say(f"stopped. Carry on with the same command and --resume {checkpoint}")
+            carry_on = f" Carry on with the same command and --resume {checkpoint}"
+            say(f"stopped.{carry_on if checkpoint.is_file() else ''}")
         return EXIT_INTERRUPTED
     if not processes.is_main:
         return 0

@@ -33,11 +33,14 @@ class FillStep:
     validation : float or None
         Mean squared error of the estimate on pixels that are never trained on, if
         there are any.
+    kept : int
+        The iteration whose estimate is the best so far.
     """
 
     step: int
     loss: float
-    validation: float | None = None
+    validation: float | None
+    kept: int
 
 
 class Fill:
@@ -88,7 +91,10 @@ class Fill:
         self._plane = MaskedPlane(
             plane, network, config, torch.Generator(device).manual_seed(seed)
         )
-        self._average = _Average.start(self._plane.noisy, config.bias_corrected)
+        # The noisy values themselves are as close to held-out ones as can be, and of
+        # no use to tell which estimate is.
+        bias_corrected = config.bias_corrected or config.early_stopping
+        self._average = _Average.start(self._plane.noisy, bias_corrected)
         self._best = self._average
 
     @property
@@ -111,7 +117,7 @@ class Fill:
             network.parameters(), lr=config.learning_rate, fused=True
         )
         held_out = 1 - plane.mask(HELD_OUT) if config.early_stopping else None
-        lowest, lowest_at = math.inf, 0
+        lowest, kept = math.inf, 0
         for step in range(1, config.n_iter + 1):
             mask = plane.mask(config.mask_ratio)  # (B, mask channels or 1, h, w)
             trained = mask
@@ -128,15 +134,15 @@ class Fill:
             )
             validation = None
             if held_out is None:
-                self._best = self._average
+                self._best, kept = self._average, step
             else:
                 validation = self._error_on(held_out)
                 # Held-out pixels are hidden always, the others had fewer predictions.
                 if validation < lowest or step <= _N_PREDICTIONS / config.mask_ratio:
-                    lowest, lowest_at = validation, step
+                    lowest, kept = validation, step
                     self._best = self._average
-            yield FillStep(step, float(loss.detach()), validation)
-            if held_out is not None and step - lowest_at >= _PATIENCE:
+            yield FillStep(step, float(loss.detach()), validation, kept)
+            if step - kept >= _PATIENCE:
                 return
 
     def _error_on(self, held_out: Tensor) -> float:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from napari_mpi.io.atomic import staged
 from napari_mpi.io.bioio_reader import looks_like_bioio, read_bioio, series_of_bioio
 from napari_mpi.io.image_data import (
     BIOIO_PACKAGES,
@@ -34,6 +33,7 @@ from napari_mpi.io.tiff_writer import (
     can_hold_imagej,
     can_hold_ome,
     can_hold_plain,
+    known_axes,
     write_imagej,
     write_ome,
     write_plain,
@@ -47,7 +47,6 @@ from napari_mpi.io.zarr_reader import (
 from napari_mpi.io.zarr_writer import (
     require_room,
     require_storable,
-    take_place,
     write_zarr,
 )
 
@@ -56,7 +55,6 @@ __all__ = [
     "ImageData",
     "can_hold_ome",
     "can_read",
-    "is_zarr",
     "list_images",
     "list_series",
     "read_image",
@@ -69,6 +67,7 @@ __all__ = [
 _Read = TypeVar("_Read")
 # Classic and BigTIFF, little and big endian.
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -226,6 +225,7 @@ def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
         (1.0, *first.scale),
         ("pixel", *first.units),
         name,
+        channel_names=first.channel_names,
         translate=(0.0, *first.translate) if first.translate else (),
     )
 
@@ -287,21 +287,15 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
-    # tifffile decides on OME by its own argument, so the partial name is free. It must
-    # not be too long where the name is not.
-    partial = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")
+    if name.endswith(ZARR_SUFFIX):
+        write = write_zarr
+    elif name.endswith(_OME_SUFFIXES):  # tifffile is told so, whatever the file's name
+        write = write_ome
+    else:
+        write = write_imagej if can_hold_imagej(image) else write_plain
     try:
-        if name.endswith(ZARR_SUFFIX):
-            write_zarr(partial, image)
-            take_place(partial, path)
-            return
-        if name.endswith((".ome.tif", ".ome.tiff")):
-            write_ome(partial, image)
-        elif can_hold_imagej(image):
-            write_imagej(partial, image)
-        else:
-            write_plain(partial, image)
-        partial.replace(path)
+        with staged(path) as partial:
+            write(partial, image)
     except PermissionError as error:
         raise PermissionError(
             f"Not allowed to write {path} ({error.strerror}): choose another folder."
@@ -310,11 +304,6 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
         # NumPy only counts the values that the disk took.
         code = error.errno or errno.ENOSPC
         raise OSError(code, os.strerror(code), str(path)) from error
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
 
 
 def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:
@@ -344,15 +333,19 @@ def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:
         )
     elif path.is_dir():
         raise FileError(f"{path} is a folder: choose another name.")
-    elif ".ome." not in name and not can_hold_plain(image.data.dtype):
+    elif name.endswith(_OME_SUFFIXES):
+        if not can_hold_ome(image.data.dtype):
+            raise FileError(
+                f"OME-TIFF cannot hold {image.data.dtype} pixels: name a .tif file as "
+                "the output, or convert them to float32."
+            )
+        known_axes(image)
+    elif not can_hold_plain(image.data.dtype):
         raise FileError(
             f"TIFF cannot hold {image.data.dtype} pixels: convert them to float32."
         )
-    elif ".ome." in name and not can_hold_ome(image.data.dtype):
-        raise FileError(
-            f"OME-TIFF cannot hold {image.data.dtype} pixels: name a .tif file as the "
-            "output, or convert them to float32."
-        )
+    elif can_hold_imagej(image):
+        known_axes(image)
 
 
 def _guarded(reader: Callable[[Path], _Read], path: Path) -> _Read:
@@ -389,4 +382,4 @@ def _read_folder(folder: Path) -> ImageData:
 
 def _natural_key(path: Path) -> list[tuple[int, int | str]]:
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]

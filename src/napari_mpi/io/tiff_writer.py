@@ -39,7 +39,7 @@ def can_hold_ome(dtype: np.dtype[Any]) -> bool:
 
 def write_ome(path: Path, image: ImageData) -> None:
     """Write an OME-TIFF file."""
-    axes = _known_axes(image)
+    axes = known_axes(image)
     metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
     description = join_placement(image, axes)
     if description:
@@ -108,7 +108,7 @@ def can_hold_imagej(image: ImageData) -> bool:
 
 def write_imagej(path: Path, image: ImageData) -> None:
     """Write an ImageJ hyperstack."""
-    axes = _known_axes(image)
+    axes = known_axes(image)
     step = dict(zip(axes, image.scale, strict=True))
     named = {
         axis: _IMAGEJ_UNITS.get(name, name)
@@ -186,7 +186,7 @@ def _storable(text: str) -> str:
     return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
-def _known_axes(image: ImageData) -> str:
+def known_axes(image: ImageData) -> str:
     """Name every leading axis T, Z or C, which is all that the formats know."""
     axes = image.axes
     for axis in axes:

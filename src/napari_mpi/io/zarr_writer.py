@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_mpi
+from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.io.image_data import (
     LENGTH_NAMES,
     TIME_NAMES,
@@ -20,7 +20,7 @@ from napari_mpi.io.image_data import (
 from napari_mpi.io.record import split_record
 from napari_mpi.io.zarr_reader import OWN_KEY, is_zarr, require_zarr
 
-__all__ = ["require_room", "require_storable", "take_place", "write_zarr"]
+__all__ = ["require_room", "require_storable", "write_zarr"]
 
 # Side of a piece in pixels: a few megabytes, as viewers and networks like them.
 _PIECE = 1024
@@ -60,21 +60,6 @@ def require_room(path: Path) -> None:
         f"{path} is there already and was not written by napari-mpi: choose another "
         "name, or remove it first."
     )
-
-
-def take_place(partial: Path, path: Path) -> None:
-    """Give a complete store its name, in place of an earlier one."""
-    if not path.exists():
-        partial.rename(path)
-        return
-    old = partial.with_suffix(".old")
-    path.rename(old)
-    try:
-        partial.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_zarr(path: Path, image: ImageData) -> None:
@@ -148,10 +133,7 @@ def _halved(plane: NDArray[Any]) -> NDArray[Any]:
     rows, columns = (size // 2 for size in plane.shape)
     blocks = plane[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2)
     means = blocks.mean(axis=(1, 3), dtype=np.float64)
-    if plane.dtype.kind in "iu":
-        means = means.round()
-    halved: NDArray[Any] = means.astype(plane.dtype)
-    return halved
+    return to_dtype(means, plane.dtype)
 
 
 def _model(image: ImageData, axes: str, data: Any, n_levels: int) -> Any:

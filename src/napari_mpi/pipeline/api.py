@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_mpi.arrays.planes import PlaneGrid
-from napari_mpi.config import MEASURING, FillConfig, fill_config
+from napari_mpi.config import MEASURING, FillConfig, checked_seed, given_settings
 from napari_mpi.engine.devices import resolve_device
 from napari_mpi.pipeline.channel_denoising import ChannelDenoising
 from napari_mpi.pipeline.colour_denoising import ColourDenoising
@@ -162,14 +161,8 @@ def iter_denoise(
     >>> run.result().report["complete"]
     False
     """
-    checked = fill_config(preset, noise, **settings)  # wrong settings end here
-    given = {
-        name: getattr(checked, name)
-        for name, value in settings.items()
-        if value is not None
-    }
-    if not isinstance(seed, Integral) or seed < 0:
-        raise ValueError(f"seed is {seed!r}: expected a whole number, at least 0.")
+    given = given_settings(preset, noise, **settings)
+    seed = checked_seed(seed)
     # PyTorch's tensors have types of their own.
     if not hasattr(image, "shape") or not isinstance(
         getattr(image, "dtype", None), np.dtype
@@ -188,7 +181,7 @@ def iter_denoise(
         request=request,
         weights=loaded,
         device=resolve_device(device),
-        seed=int(seed),
+        seed=seed,
         uncertainty=uncertainty,
     )
     if channel_axis is not None:

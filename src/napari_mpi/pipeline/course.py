@@ -31,19 +31,13 @@ class Course:
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Course:
         """Return the course that a report tells of; empty if nothing was learnt."""
-        filling = report.get("filling")
-        course = filling or _learnt(report)
+        course = report.get("filling") or _learnt(report)
         if not course or not course["losses"]:
             return cls()
         errors = [course.get("initial_validation"), *course["validations"]]
         validations = {
             step: error for step, error in enumerate(errors) if error is not None
         }
-        if filling:
-            best = len(course["losses"])
-            if validations:
-                best = min(validations, key=lambda step: validations[step])
-            return cls(list(course["losses"]), validations, [best])
         return cls(list(course["losses"]), validations, list(course["kept_at"]))
 
 
@@ -94,8 +88,8 @@ def _of_adaptation(adaptation: Mapping[str, Any], report: Mapping[str, Any]) -> 
         )
     else:
         said = (
-            f"The network learnt{of_plane} for {n_done} iterations, a fixed number: "
-            "with such noise no held-out pixel tells when to stop."
+            f"The network learnt{of_plane} for {n_done} iterations, a fixed number"
+            f"{_why_fixed(report)}."
         )
     if kept == [0]:
         return (
@@ -108,6 +102,13 @@ def _of_adaptation(adaptation: Mapping[str, Any], report: Mapping[str, Any]) -> 
         f"{said} The {len(kept)} networks of iterations {kept[0]} to {kept[-1]} are "
         "used together."
     )
+
+
+def _why_fixed(report: Mapping[str, Any]) -> str:
+    noise = report.get("noise_estimate")
+    if noise and noise["shared"]:
+        return ": with such noise no held-out pixel tells when to stop"
+    return ""  # as it was asked for
 
 
 def _of_filling(report: Mapping[str, Any]) -> str:
@@ -126,5 +127,5 @@ def _of_filling(report: Mapping[str, Any]) -> str:
     (best,) = Course.of(report).kept
     return (
         f"It ended after {n_done} of at most {most} iterations. The estimate is that "
-        f"of about iteration {best}, which came closest to held-out pixels.{of_plane}"
+        f"of iteration {best}, which came closest to held-out pixels.{of_plane}"
     )

@@ -8,7 +8,19 @@ from typing import Any
 
 from napari_mpi.arrays.colour import ONE_BY_ONE
 
-__all__ = ["Figure", "figures", "headline", "in_words", "what_was_done"]
+__all__ = [
+    "NOTHING_SUSPICIOUS",
+    "Figure",
+    "about_trust",
+    "figures",
+    "headline",
+    "in_words",
+    "warnings_of",
+    "what_was_done",
+]
+
+NOTHING_SUSPICIOUS = "Nothing suspicious was found in the noise map."
+"""What is said of a result that was judged, and gives no reason for doubt."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +48,9 @@ def headline(report: Mapping[str, Any]) -> str:
     report : mapping
         `Denoised.report`.
     """
-    verdict = report.get("verdict")
-    if verdict is None:
+    if report.get("verdict") is None:
         return "not judged"
-    number = len(verdict["warnings"])
+    number = len(warnings_of(report))
     if number == 0:
         return "nothing suspicious"
     return f"{number} warning{'s' if number > 1 else ''}"
@@ -58,22 +69,42 @@ def in_words(report: Mapping[str, Any]) -> list[str]:
     >>> in_words({"verdict": {"warnings": []}})
     ['Nothing suspicious was found in the noise map.']
     """
-    verdict = report.get("verdict")
-    if verdict is not None:
-        said = list(verdict["warnings"])
-        said = said or ["Nothing suspicious was found in the noise map."]
-    elif report.get("stuck") and report.get("complete", True):
-        said = ["Nothing but stuck pixels was changed, so there is nothing to judge."]
-    elif report.get("planes_done") and report.get("complete", True):
-        said = ["The image was returned as it is, so there is nothing to judge."]
-    else:
-        said = ["No plane was filled, so there is nothing to judge."]
+    said = about_trust(report)
     if not report.get("complete", True):
         said.append(
             f"{report['planes_done']} of {report['n_planes']} planes are finished; the "
             "others are not, or only in part."
         )
     return [*said, *what_was_done(report), *report.get("fallbacks", ())]
+
+
+def about_trust(report: Mapping[str, Any]) -> list[str]:
+    """Return sentences about how far the result can be trusted.
+
+    Parameters
+    ----------
+    report : mapping
+        `Denoised.report`.
+    """
+    if report.get("verdict") is not None:
+        return warnings_of(report) or [NOTHING_SUSPICIOUS]
+    if report.get("stuck") and report.get("complete", True):
+        return ["Nothing but stuck pixels was changed, so there is nothing to judge."]
+    if report.get("planes_done") and report.get("complete", True):
+        return ["The image was returned as it is, so there is nothing to judge."]
+    return ["No plane was filled, so there is nothing to judge."]
+
+
+def warnings_of(report: Mapping[str, Any]) -> list[str]:
+    """Return what the noise map gives to be careful about; nothing if not judged.
+
+    Parameters
+    ----------
+    report : mapping
+        `Denoised.report`.
+    """
+    verdict = report.get("verdict")
+    return [] if verdict is None else list(verdict["warnings"])
 
 
 def what_was_done(report: Mapping[str, Any]) -> list[str]:

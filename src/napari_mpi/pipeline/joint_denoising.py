@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_mpi.pipeline.checkpoints import Checkpoints
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
+from napari_mpi.pipeline.findings import warnings_of
 from napari_mpi.pipeline.forecast import Forecast
 
 __all__ = ["JointDenoising", "joint_report", "reports_by_name"]
@@ -114,8 +115,8 @@ def _verdict(
         return None
     warnings = tuple(
         f"{name}: {warning}"
-        for name, verdict in zip(names, verdicts, strict=True)
-        for warning in (verdict or {"warnings": ()})["warnings"]
+        for name, report in zip(names, reports, strict=True)
+        for warning in warnings_of(report)
     )
     worst = max(given, key=lambda verdict: len(verdict["warnings"]))
     return {**worst, "warnings": warnings}

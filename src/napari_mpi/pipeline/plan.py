@@ -127,11 +127,13 @@ class Plan:
         if not store.constant:
             noise = _measured(store, request, weights, device, seed)
         config, choice = request.config(noise, weights, device)
-        height, width = store.grid.plane_shape[:2]
-        if 2 * config.pixel_shuffle > min(height, width):
+        side = min(store.grid.plane_shape[:2])
+        if config.crop_size is not None:
+            side = min(side, config.crop_size)
+        if 2 * config.pixel_shuffle > side:
             raise ValueError(
-                f"pixel_shuffle is {config.pixel_shuffle}: expected at most half a "
-                f"side of a plane, which has {height}x{width} pixels."
+                f"pixel_shuffle is {config.pixel_shuffle}: expected at most half of "
+                f"{side} pixels, the shortest side of a plane or crop."
             )
         scaling = Scaling.fit(store.sample, config.scaling)
         return cls(request, weights, seed, noise, config, choice, scaling)

@@ -106,13 +106,16 @@ class PlaneFiller:
                 device=self._resources.device,
             )
             self._at_work = _AtWork(plane, noisy, channels, fill, shown=True)
-            self.losses = {"plane": plane.number, "losses": [], "validations": []}
+            self.losses = {
+                "plane": plane.number, "losses": [], "validations": [], "kept_at": []
+            }  # fmt: skip
             return fill
 
         for step in self._resources.until_it_fits(begin, whole_planes=True):
             assert self.losses is not None
             self.losses["losses"].append(step.loss)
             self.losses["validations"].append(step.validation)
+            self.losses["kept_at"] = [step.kept]
             yield step
 
     def neighbourhood(self) -> Neighbourhood | None:

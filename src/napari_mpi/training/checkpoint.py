@@ -13,6 +13,7 @@ import torch
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import Hourglass
+from napari_mpi.io.atomic import staged
 from napari_mpi.training.corpus import Source
 from napari_mpi.weights.loading import Weights, WeightsError, read_tensors
 
@@ -71,7 +72,6 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file; it appears under its name only when it is complete."""
-        partial = path.with_name(path.name + ".part")
         content = {
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -80,11 +80,8 @@ class Checkpoint:
             "seconds": self.seconds,
             "losses": self.losses,
         }
-        try:
+        with staged(path) as partial:
             torch.save(content, partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def load(self, path: Path) -> None:
         """Carry on from a file.

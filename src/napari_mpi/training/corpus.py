@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi.arrays.intensity import Scaling
+from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import FileError, ImageData, list_images, read_image
 from napari_mpi.training.stains import stained_image
@@ -162,7 +163,7 @@ def load_corpus(
         raise FileError("Give at least one folder of images to train on.")
     corpus = [_load_folder(Path(path), config.crop_size, channels) for path in paths]
     if images:
-        opened = ((image.name, partial(_in_memory, image)) for image in images)
+        opened = ((image.name, lambda image=image: image) for image in images)
         corpus.append(_sources(opened, "the chosen images", config.crop_size, channels))
     return corpus
 
@@ -192,7 +193,7 @@ def _sources(
             )
             break
         try:
-            image = read()
+            image = _in_memory(read())
             planes = _as_planes(image.data, image.rgb, channels)
         except (FileError, OSError) as error:
             refused.append(f"{name}: {error}")
@@ -229,7 +230,7 @@ def _in_memory(image: ImageData) -> ImageData:
     n_planes = math.prod(leading)
     plane_bytes = math.prod(plane_shape) * np.dtype(data.dtype).itemsize
     n_kept = min(n_planes, max(1, _MAX_FOLDER_BYTES // plane_bytes))
-    chosen = np.linspace(0, n_planes - 1, n_kept).round().astype(int)
+    chosen = evenly(n_planes - 1, n_kept)
     planes = np.stack(
         [np.asarray(data[np.unravel_index(index, leading)]) for index in chosen]
     )

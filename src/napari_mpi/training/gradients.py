@@ -43,11 +43,13 @@ class Gradients:
         def one(crop: int) -> tuple[float, tuple[Tensor, ...]]:
             chosen = slice(crop, crop + 1)
             network = self._replicas.get()
-            with torch.autocast(
-                noisy.device.type, torch.bfloat16, enabled=self._bfloat16
-            ):
-                predicted = network(noisy[chosen] * mask[chosen], mask[chosen])
-            self._replicas.put(network)
+            try:
+                with torch.autocast(
+                    noisy.device.type, torch.bfloat16, enabled=self._bfloat16
+                ):
+                    predicted = network(noisy[chosen] * mask[chosen], mask[chosen])
+            finally:  # or the next crop would wait for ever
+                self._replicas.put(network)
             error = masked_mse(predicted.float(), target[chosen], mask[chosen])
             error = error / len(target)
             return float(error.detach()), torch.autograd.grad(error, self._parameters)

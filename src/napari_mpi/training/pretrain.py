@@ -6,7 +6,6 @@ a cosine schedule, masked mean squared error on random crops.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import time
@@ -23,6 +22,7 @@ from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.devices import prefers_bfloat16
 from napari_mpi.engine.masking import one_mask_for_gray, random_mask
 from napari_mpi.engine.network import Hourglass
+from napari_mpi.io.atomic import staged, write_bytes
 from napari_mpi.io.files import ImageData
 from napari_mpi.training.checkpoint import Checkpoint, settings_of
 from napari_mpi.training.corpus import Crops, Source, load_corpus
@@ -326,10 +326,8 @@ def _cosine(start: float, end: float, progress: float) -> float:
 
 
 def _write_curve(output: Path, losses: list[float]) -> None:
-    with output.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["step", "loss"])
-        writer.writerows((i + 1, f"{loss:.7f}") for i, loss in enumerate(losses))
+    rows = [f"{step},{loss:.7f}\n" for step, loss in enumerate(losses, 1)]
+    write_bytes(output.with_suffix(".csv"), "".join(["step,loss\n", *rows]).encode())
     from matplotlib.figure import Figure  # slow to import, and needed only here
 
     window = max(1, len(losses) // 100)
@@ -340,4 +338,5 @@ def _write_curve(output: Path, losses: list[float]) -> None:
     axes.semilogy(np.arange(1, len(losses) + 1), losses, color="0.8", lw=0.5)
     axes.semilogy(np.arange(len(smooth)) + window, smooth, color="C0")
     axes.set(xlabel="step", ylabel="masked mean squared error")
-    figure.savefig(output.with_suffix(".png"), dpi=120)
+    with staged(output.with_suffix(".png")) as partial:
+        figure.savefig(partial, format="png", dpi=120)

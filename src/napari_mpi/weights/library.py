@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pooch
 import requests
 
+from napari_mpi.io.atomic import staged
 from napari_mpi.weights.loading import (
     BUNDLED,
     SUFFIXES,
@@ -240,6 +241,11 @@ def import_weights(file: str | os.PathLike[str]) -> Path:
         raise FileNotFoundError(f"There is no file {source}.")
     weights = load_weights(source)
     name = source.stem
+    if name == "bundled":
+        raise WeightsError(
+            "'bundled' stands for the weights that come with the program: rename the "
+            "file and import it again."
+        )
     taken = installed_weights().get(name, BUNDLED.get(name))
     if taken is not None:
         if hashlib.sha256(taken.read_bytes()).hexdigest() == weights.sha256:
@@ -251,12 +257,8 @@ def import_weights(file: str | os.PathLike[str]) -> Path:
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / source.name
-    partial = folder / (source.name + ".part")
-    try:
+    with staged(target) as partial:
         shutil.copyfile(source, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 

@@ -20,6 +20,7 @@ from safetensors.torch import save as safetensors_save
 from torch import Tensor
 
 from napari_mpi.engine.network import N_LEVELS, Hourglass
+from napari_mpi.io.atomic import write_bytes
 
 __all__ = [
     "BUNDLED",
@@ -91,7 +92,9 @@ class Weights:
 
     def build(self) -> Hourglass:
         """Return a new network that holds a copy of these weights."""
-        network = Hourglass(self.image_channels, self.mask_channels)
+        # Its first values are drawn; torch's global generator is the user's.
+        with torch.random.fork_rng(devices=[]):
+            network = Hourglass(self.image_channels, self.mask_channels)
         network.load_state_dict(self.state)
         return network
 
@@ -210,12 +213,7 @@ def save_weights(
         key: value.detach().cpu().contiguous()
         for key, value in network.state_dict().items()
     }
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_bytes(safetensors_save(state, metadata))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, safetensors_save(state, metadata))
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
