@@ -80,9 +80,9 @@ def test_warnings_and_choices_name_their_channel(channels, monkeypatch):
 
     monkeypatch.setattr(stack_denoising, "judge", doubtful)
     report = denoise(channels, channel_axis=0, **QUICK).report
-    assert report["verdict"]["warnings"] == ("Channel 1: look at it",)
-    assert "Channel 0: " in report["choice"]
+    assert report["verdict"]["warnings"] == ("Channel 2: look at it",)
     assert "Channel 1: " in report["choice"]
+    assert "Channel 2: " in report["choice"]
 
 
 @pytest.mark.parametrize("axis", [1, 2, 3, -1, -2, -4])

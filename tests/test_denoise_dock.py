@@ -6,7 +6,7 @@ from napari.utils.notifications import notification_manager
 
 import napari_mpi.weights.loading
 from napari_mpi._napari import workers
-from napari_mpi._napari.denoise_dock import DenoiseWidget, _duration
+from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi.engine.passes import Passes
 from napari_mpi.pipeline.api import iter_denoise
 from napari_mpi.pipeline.forecast import Forecast
@@ -278,15 +278,6 @@ def test_own_weights_are_chosen_from_a_file(viewer, widget, noisy, qtbot, tmp_pa
     finish(widget, qtbot)
     report = viewer.layers["cells denoised"].metadata["napari_mpi"]
     assert report["weights"] == "lab.safetensors"
-
-
-def test_times_are_told_in_fitting_units():
-    assert [_duration(s) for s in (0.2, 75, 600, 9000)] == [
-        "0 s",
-        "75 s",
-        "10 min",
-        "2.5 h",
-    ]
 
 
 def test_a_long_text_does_not_pull_the_dock_wide(widget):

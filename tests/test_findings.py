@@ -87,7 +87,7 @@ def test_each_channel_has_figures_of_its_own(noisy):
     found = {figure.name: figure.value for figure in figures(report)}
     first, second = (
         float(found[f"channel {number}: noise of the input"].split()[0])
-        for number in range(2)
+        for number in (1, 2)
     )
     assert second == pytest.approx(2 * first, rel=0.02)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from napari_mpi.arrays.intensity import ScalingMode
 
 __all__ = [
+    "CORRELATED_RATIO",
     "MEASURING",
     "NOISE_KINDS",
     "PRESETS",
@@ -58,7 +59,7 @@ class FillConfig:
         filled by passes alone. Without it, each plane is iterated over as a whole and
         its estimate is the average along the way, as in the paper.
     batch_size : int
-        Crops in each iteration.
+        Crops in each iteration, with `crop_size`.
     n_passes : int
         Passes over each plane after adapting on crops, rounded up to the next pair for
         each of the networks that were kept.
@@ -80,10 +81,12 @@ class FillConfig:
         Split each plane into this factor squared sub-images first, which breaks
         noise that neighbouring pixels share. 1 leaves the plane whole.
     averaging : float
-        Weight β of the past in the running average of predictions, 0 to below 1.
+        Without `crop_size`: weight β of the past in the running average of predictions,
+        0 to below 1.
     bias_corrected : bool
-        Average predictions only. Without it the noisy image is the average's first
-        value, as in the paper, and stays in it for about 1 / (1 - β) updates.
+        Without `crop_size`: average predictions only. If not, the noisy image is the
+        average's first value, as in the paper, and stays in it for about 1 / (1 - β)
+        updates.
     own_pixel : bool
         Combine the prediction, which is blind to a pixel's own noisy value, with that
         value. It is meant for noise that is independent from pixel to pixel. Without
@@ -188,6 +191,10 @@ for independent noise. "paper" and "paper-fast" are the paper's, at full length 
 speed.
 """
 
+CORRELATED_RATIO = 0.75
+"""Share of hidden pixels with which "auto" and "fast" fill noise that neighbours share:
+with few pixels in sight, a network does not predict such noise."""
+
 MEASURING = ("auto", "fast")
 """Presets that measure the noise and choose by it."""
 
@@ -255,7 +262,7 @@ def fill_config(
             config = replace(
                 config,
                 n_iter=0,
-                mask_ratio=0.75,
+                mask_ratio=CORRELATED_RATIO,
                 pixel_shuffle=shuffle,
             )
         if noise != "independent":

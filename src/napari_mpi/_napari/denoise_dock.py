@@ -34,6 +34,7 @@ from napari_mpi._napari.workers import (
 from napari_mpi.config import MEASURING
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
 from napari_mpi.pipeline.findings import warnings_of
+from napari_mpi.pipeline.forecast import duration
 from napari_mpi.weights.loading import prefer_weights_folder
 
 __all__ = ["DenoiseWidget"]
@@ -249,7 +250,7 @@ class DenoiseWidget(RunDock):
             place = "Learning from the image"
         self.status.value = self._queue.place(self._part.layer.name) + (
             f"{place}, step {progress.step} of {progress.n_steps}, "
-            f"{_duration(left)} left"
+            f"{duration(left)} left"
         )
 
     def _on_result(self, result: Denoised | None) -> None:
@@ -270,7 +271,7 @@ class DenoiseWidget(RunDock):
         self.trust.show_report(report)
         if report["complete"]:
             self.progress.value = 1000
-            said = [f"Done in {_duration(report['seconds'])}."]
+            said = [f"Done in {duration(report['seconds'])}."]
             if self._queue.several:  # the panel below tells of the last one only
                 said += warnings_of(report)
             self._say(" ".join(said), done=True)
@@ -363,12 +364,3 @@ class DenoiseWidget(RunDock):
         self.cancel_button.enabled = running
         # What is sent before the first step would be lost.
         self.keep_button.enabled = False
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in words that are as exact as it deserves."""
-    if seconds < 90:
-        return f"{max(seconds, 0):.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_mpi._napari.channel_record import can_be_told, channel_record
 from napari_mpi._napari.layer_state import from_file
+from napari_mpi.arrays.planes import numbered_channels
 from napari_mpi.io.files import FileError, ImageData, can_read, read_image, read_stack
 from napari_mpi.io.image_data import UNIT_NAMES
 from napari_mpi.io.record import split_record
@@ -75,7 +76,7 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     if channel < 0:
         return [(image.data, layer | {"metadata": told | records[0]}, "image")]
     channels = np.moveaxis(image.data, channel, 0)
-    names = image.channel_names or [f"channel {n + 1}" for n in range(len(channels))]
+    names = image.channel_names or numbered_channels(len(channels))
     colormaps = cycle(_TWO_COLORMAPS if len(channels) == 2 else _COLORMAPS)
     layers: list[LayerData] = []
     for number, data in enumerate(channels):

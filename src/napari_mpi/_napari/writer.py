@@ -11,12 +11,11 @@ import numpy as np
 from napari_mpi._napari.layer_state import to_file
 from napari_mpi._napari.layers import CHANNEL_LABELS
 from napari_mpi.io.files import ImageData, write_image
-from napari_mpi.io.image_data import LENGTH_NAMES, UNIT_NAMES
+from napari_mpi.io.image_data import LENGTH_NAMES, UNIT_SYMBOLS
 from napari_mpi.io.record import join_record
 
 __all__ = ["write_layer"]
 
-_SYMBOLS = {name: symbol for symbol, name in UNIT_NAMES.items()}
 _NAMES = {"time": "T", "depth": "Z", **dict.fromkeys(CHANNEL_LABELS, "C")}
 # Not C: a reader would take it for channels. What is measured in metres is no time.
 _FREE = "TZIJKLMNQ"
@@ -68,7 +67,7 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
         data.transpose([*order, n_dims] if rgb else order),
         _yx_last(letters) + "S" * rgb,
         (*(scale[axis] for axis in order), *[1.0] * rgb),
-        (*(_SYMBOLS.get(units[axis], "pixel") for axis in order), *["pixel"] * rgb),
+        (*(UNIT_SYMBOLS.get(units[axis], "pixel") for axis in order), *["pixel"] * rgb),
         str(options.get("name", "image")),
         join_record(str(metadata.get("description", "")), metadata.get("napari_mpi")),
         translate=(*translate, *[0.0] * rgb),

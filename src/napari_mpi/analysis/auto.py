@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_mpi.analysis.noise import NoiseEstimate
-from napari_mpi.config import PRESETS, FillConfig, MaskShape
+from napari_mpi.config import (
+    CORRELATED_RATIO,
+    NOISE_KINDS,
+    PRESETS,
+    FillConfig,
+    MaskShape,
+)
 
 __all__ = ["Choice", "choose", "for_unaware_weights"]
 
@@ -19,8 +25,7 @@ _STRIPED = 0.05
 # With correlated noise no held-out pixel tells when to stop: its noise can be guessed
 # from its neighbours, and learnt. Networks that have seen such noise in pre-training
 # are taken as they are; others have to adapt with hardly anything in sight.
-_CORRELATED_RATIO = 0.75
-_UNAWARE_RATIO = 0.85
+_UNAWARE_RATIO = NOISE_KINDS["correlated"]["mask_ratio"]
 # Noise below these shares of the signal range is not worth the risk of removing it.
 # The more neighbours correlate in what looks weak, the more likely it is structure.
 _CLEAN, _CLEAN_IF_CORRELATED, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
@@ -112,7 +117,7 @@ def choose(
         return Choice(config, False, reason)
     towards = (correlation - _LOW) / (_HIGH - _LOW)
     learning = "and the network is not to learn from the noise"
-    highest = _CORRELATED_RATIO
+    highest = CORRELATED_RATIO
     if not weights_know_noise:
         learning, highest = "while the network learns from the image", _UNAWARE_RATIO
     ratio = float(np.interp(towards, [0, 1], [config.mask_ratio, highest]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ __all__ = [
     "Blocks",
     "NoiseLevel",
     "autocorrelation",
+    "blurred_share",
     "common_to_lines",
     "fit_noise_level",
     "low_frequencies",
     "polynomials",
     "share_left",
     "step_of",
+    "still_pixels",
 ]
 
 Array = NDArray[np.float64]
@@ -44,6 +47,8 @@ _MOST_AT_END = 0.1
 _MOST_CUT, _NEAREST, _NOISIER = 0.6, 3, 1.4
 # Noise of so few steps of the values, as a standard deviation, is that of counts.
 _MOST_COUNTED = 2.0
+# The variance of counts is their mean; it is no less than this share of it.
+_LEAST_COUNTED = 0.3
 # Enough values to know how far apart they are.
 _MAX_VALUES = 2_000_000
 _TINY = float(np.finfo(float).tiny)
@@ -114,7 +119,7 @@ class Blocks:
             ].reshape(-1, size * size)
             for array in (
                 planes,
-                _still(planes),
+                still_pixels(planes).astype(np.float64),
                 planes if residual is None else residual,
                 planes if intensity is None else intensity,
             )
@@ -132,7 +137,11 @@ class Blocks:
         if in_frame.max() < 1:
             in_frame[:] = 0  # single pixels are still by chance
         if max(at_low.max(), in_frame.max()) >= _MOST_AT_END:
-            counted = variance < (_MOST_COUNTED * step_of(planes)) ** 2
+            step = step_of(planes)
+            counted = variance < (_MOST_COUNTED * step) ** 2
+            # A part of a frame and a part of a bright image have less than counts have.
+            light = noisy.mean(axis=1) - planes.min()
+            counted &= variance > _LEAST_COUNTED * step * light
             at_low[counted] = 0
             in_frame[counted] = 0
         mean = means.mean(axis=1)
@@ -180,8 +189,8 @@ class Blocks:
         return relative
 
 
-def _still(planes: Array) -> Array:
-    """Return 1 in pixels that equal all four neighbours, or 0, for planes (N, Y, X)."""
+def still_pixels(planes: Array) -> NDArray[np.bool_]:
+    """Return whether pixels equal all four neighbours, for planes (N, Y, X)."""
     padded = np.pad(planes, [(0, 0), (1, 1), (1, 1)], mode="edge")
     still = np.ones(planes.shape, bool)
     for shifted in (
@@ -191,7 +200,7 @@ def _still(planes: Array) -> Array:
         padded[:, 1:-1, 2:],
     ):
         still &= planes == shifted
-    return still.astype(np.float64)
+    return still
 
 
 def polynomials(size: int, degree: int) -> Array:
@@ -299,11 +308,41 @@ def autocorrelation(residual: Array, lags: range) -> Array:
     return np.clip(np.asarray(found, np.float64), -1, 1)
 
 
+def blurred_share(correlation: float) -> float:
+    """Return how much noise that a Gaussian blurs has in high frequencies.
+
+    Parameters
+    ----------
+    correlation : float
+        Of neighbours along one axis.
+
+    Returns
+    -------
+    float
+        Its power above half of the highest frequency along that axis, over that of
+        white noise of the same variance.
+    """
+    return float(np.interp(max(correlation, 0), *_blurred()))
+
+
+@cache
+def _blurred() -> tuple[Array, Array]:
+    """Return correlations of neighbours, and the shares that go with them."""
+    frequency = np.linspace(0, np.pi, 513)[1:]
+    widths = np.linspace(0, 3, 61)[:, None]  # of the Gaussian, in pixels
+    power = np.exp(-((widths * frequency) ** 2))
+    power /= power.mean(axis=1, keepdims=True)
+    shares = power[:, frequency > np.pi / 2].mean(axis=1)
+    return (power * np.cos(frequency)).mean(axis=1), shares
+
+
 def common_to_lines(planes: Array) -> float:
     """Return the variance of what all pixels of a row have in common, over planes.
 
     Each row is compared with its neighbours in several parts of its length. What the
-    parts agree on is common to the row; structure seldom goes on so far.
+    parts agree on is common to the row; structure seldom goes on so far. Where it does,
+    as gratings do, it changes from row to row as gently as optics let it, whereas rows
+    have values of their own.
 
     Parameters
     ----------
@@ -320,10 +359,12 @@ def common_to_lines(planes: Array) -> float:
         # A few rows that differ, as at the edge of something straight, are no stripes.
         typical = np.median(np.abs(parts), axis=1, keepdims=True)
         parts = np.clip(parts, -_MOST_TYPICAL * typical, _MOST_TYPICAL * typical)
-        products = parts @ parts.T / parts.shape[1]
-        pairs = products[np.triu_indices(n_parts, 1)]
-        # A row's own value, and half of the two beside it: 1.5 times the variance.
-        found.append(np.quantile(pairs, 0.25) / 1.5)
+        others = ~np.eye(n_parts, dtype=bool)
+        same = (parts @ parts.T / parts.shape[1])[others]
+        next_row = (parts[:, 1:] @ parts[:, :-1].T / (parts.shape[1] - 1))[others]
+        # A row's own value, and half of the two beside it: 1.5 times the variance, and
+        # with the same of the next row, minus once.
+        found.append(min(np.quantile(same, 0.25) / 1.5, np.quantile(-next_row, 0.25)))
     return max(float(np.mean(found)), 0.0)
 
 

@@ -113,7 +113,11 @@ def judge(
         # What is left of noise that neighbours share is shared, too.
         neighbours = NeighbourCorrelation(noise.correlation, noise.shared)
         remaining = estimate_noise(after, neighbours=neighbours, intensity=intensity)
-        left = remaining.rms / noise.rms
+        before = noise.rms
+        if noise.shared:  # with fine noise gone, coarse noise may stay
+            known = estimate_noise(noisy, neighbours=neighbours, intensity=intensity)
+            before = known.rms
+        left = remaining.rms / before
     at_end = np.isin(denoised, limits) & ~np.isin(noisy, limits)
     found = {
         "std": float(difference.std()),
@@ -132,14 +136,16 @@ def judge(
 
 def _in_words(found: dict[str, float]) -> list[str]:
     said = []
-    if (
-        found["structure_removed"] > _MOST_STRUCTURE
-        or found["correlation"] > _MOST_CORRELATION
-    ):
+    if found["structure_removed"] > _MOST_STRUCTURE:
         said.append(
             "Structure was removed: the noise map holds about "
-            f"{100 * max(found['structure_removed'], 0):.0f} % of the contrast of fine "
+            f"{100 * found['structure_removed']:.0f} % of the contrast of fine "
             "detail. Look at it before you measure small things."
+        )
+    elif found["correlation"] > _MOST_CORRELATION:
+        said.append(
+            "Structure was removed: neighbours are more alike in the noise map than "
+            "they are in the noise. Look at it before you measure small things."
         )
     if found["noise_left"] > _MOST_NOISE_LEFT:
         said.append(
@@ -152,7 +158,8 @@ def _in_words(found: dict[str, float]) -> list[str]:
             f"{100 * abs(found['drift']):.0f} % of the noise's standard deviation: do "
             "not compare absolute intensities with those of the input."
         )
-    if found["clipped"] > _MOST_CLIPPED:
+    # What is rounded to an end of the range is not cut off.
+    if found["clipped"] > _MOST_CLIPPED and found["rounding"] <= _MOST_ROUNDING:
         said.append(
             f"{100 * found['clipped']:.1f} % of the denoised pixels are cut off at an "
             "end of the range: convert the image to float32 first."

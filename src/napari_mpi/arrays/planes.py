@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MIN_SIZE", "Index", "PlaneGrid"]
+__all__ = ["MIN_SIZE", "Index", "PlaneGrid", "numbered_channels"]
 
 Index = tuple[int, ...]
 """Where a plane lies in the leading axes."""
@@ -108,3 +108,8 @@ class PlaneGrid:
             return plane
         color = np.moveaxis(channels, 0, -1)
         return np.concatenate([color, original[..., 3:]], axis=-1)
+
+
+def numbered_channels(number: int) -> list[str]:
+    """Return what channels without names are called."""
+    return [f"channel {place}" for place in range(1, number + 1)]

@@ -20,6 +20,7 @@ __all__ = [
     "SUFFIXES",
     "TIME_NAMES",
     "UNIT_NAMES",
+    "UNIT_SYMBOLS",
     "ZARR_SUFFIX",
     "FileError",
     "ImageData",
@@ -77,6 +78,8 @@ TIME_NAMES = {
 }
 UNIT_NAMES = LENGTH_NAMES | TIME_NAMES
 """The units of lengths and times in full, as OME-Zarr and napari spell them."""
+UNIT_SYMBOLS = {name: symbol for symbol, name in UNIT_NAMES.items()}
+"""Their signs, by name."""
 
 
 class FileError(ValueError):

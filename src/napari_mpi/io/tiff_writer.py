@@ -11,21 +11,25 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from napari_mpi.io.image_data import FileError, ImageData
+from napari_mpi.io.image_data import (
+    LENGTH_NAMES,
+    TIME_NAMES,
+    FileError,
+    ImageData,
+)
 from napari_mpi.io.placement import join_placement
 
 __all__ = [
     "can_hold_imagej",
     "can_hold_ome",
     "can_hold_plain",
+    "known_axes",
     "write_imagej",
     "write_ome",
     "write_plain",
 ]
 
 _OME_DTYPES = ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8")
-_OME_LENGTHS = ("pixel", "pm", "nm", "µm", "mm", "cm", "m", "Å", "inch")
-_OME_TIMES = ("ns", "µs", "ms", "s", "min", "h", "d")
 _IMAGEJ_DTYPES = ("u1", "u2", "f4")
 # ImageJ reads these words everywhere; the signs break in some versions.
 _IMAGEJ_UNITS = {"µm": "micron", "µs": "us", "Å": "angstrom"}
@@ -52,7 +56,8 @@ def write_ome(path: Path, image: ImageData) -> None:
         metadata["Plane"] = _positions(image, axes)
     for axis, step, unit in zip(axes, image.scale, image.units, strict=True):
         name = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
-        if unit in (_OME_TIMES if axis == "T" else _OME_LENGTHS) and axis in "TZYX":
+        known = TIME_NAMES if axis == "T" else ("pixel", *LENGTH_NAMES)
+        if unit in known and axis in "TZYX":
             metadata |= {name: step, f"{name}Unit": "in" if unit == "inch" else unit}
     _save(
         path,
@@ -71,7 +76,7 @@ def _positions(image: ImageData, axes: str) -> dict[str, list[Any]]:
         place = axes.find(axis)
         if place < 0:
             continue
-        unit = image.units[place] if image.units[place] in _OME_LENGTHS else "pixel"
+        unit = image.units[place] if image.units[place] in LENGTH_NAMES else "pixel"
         start, step = image.translate[place], image.scale[place]
         found[f"Position{axis}"] = [
             start + (step * index[place] if axis == "Z" else 0.0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_mpi.io.image_data import (
     MAX_IN_MEMORY,
-    UNIT_NAMES,
+    UNIT_SYMBOLS,
     FileError,
     ImageData,
     chosen_series,
@@ -284,9 +284,8 @@ def _placement(image: Any, dataset: Any) -> tuple[list[float], list[float]]:
 
 
 def _unit(axis: Any) -> str:
-    symbols = {name: symbol for symbol, name in UNIT_NAMES.items()}
     unit = axis.unit or "pixel"
-    return symbols.get(unit, unit)
+    return UNIT_SYMBOLS.get(unit, unit)
 
 
 def _channel_names(omero: Any, number: int) -> tuple[str, ...]:

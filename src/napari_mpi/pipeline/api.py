@@ -85,10 +85,13 @@ def denoise(
     Raises
     ------
     TypeError
-        If the pixels are boolean, complex or no numbers.
+        If the pixels are boolean, complex or no numbers, or a setting is unknown.
     ValueError
         If the shape is no image, pixels are NaN, infinite or beyond 1e38, or a
-        setting is wrong.
+        setting is wrong. Weights that cannot be used are a `WeightsError`, which is
+        one.
+    FileNotFoundError
+        If there are no such weights.
     OSError
         If a result has to go to a temporary file and there is no space for it.
     MemoryError

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_mpi.arrays.parts import part_of
-from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.arrays.planes import PlaneGrid, numbered_channels
 from napari_mpi.pipeline.denoising import Denoised, Denoising
 from napari_mpi.pipeline.joint_denoising import (
     JointDenoising,
@@ -79,7 +79,7 @@ class ChannelDenoising(JointDenoising):
         """Return what is reached; channels that were not begun are still noisy."""
         parts = [run.result() for run in self._runs]
         reports = [part.report for part in parts]
-        names = [f"Channel {number}" for number in range(len(parts))]
+        names = [name.capitalize() for name in numbered_channels(len(parts))]
         report = {
             **joint_report(parts),
             "channel_axis": self._axis,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_mpi.arrays.colour import ONE_BY_ONE
+from napari_mpi.arrays.planes import numbered_channels
 
 __all__ = [
     "NOTHING_SUSPICIOUS",
@@ -143,7 +144,7 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     if channels := report.get("channels"):
         names: Sequence[str] = ONE_BY_ONE.names
         if not report.get("rgb"):
-            names = [f"channel {number}" for number in range(len(channels))]
+            names = numbered_channels(len(channels))
         for name, channel in zip(names, channels, strict=True):
             for figure in figures(channel):
                 found.append(replace(figure, name=f"{name}: {figure.name}"))

@@ -18,7 +18,7 @@ from napari_mpi.engine.passes import TILE_SIZE, Passes, n_passes_made
 from napari_mpi.engine.wiener import wiener_filter
 from napari_mpi.weights.loading import Weights
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "duration", "forecast"]
 
 _PROBE_SIZE = 256  # pixels
 # Float32 planes at work: noisy, mask, prediction, mean, scatter, count, and some more;
@@ -43,15 +43,21 @@ class Forecast:
 
     def __str__(self) -> str:
         """Return both in words."""
-        minutes = self.seconds / 60
-        long = f"{minutes:.0f} min" if minutes > 2 else f"{self.seconds:.0f} s"
-        if minutes > 120:
-            long = f"{minutes / 60:.0f} h"
         megabytes = self.memory / 2**20
         large = f"{megabytes:.0f} MiB"
         if megabytes > 1000:
             large = f"{megabytes / 1024:.1f} GiB"
+        long = duration(self.seconds)
         return f"about {long} and {large} of memory beside the program"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words that are as exact as it deserves."""
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def forecast(

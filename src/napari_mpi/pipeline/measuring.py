@@ -16,7 +16,7 @@ from napari_mpi.analysis.noise import (
 )
 from napari_mpi.arrays.intensity import Scaling, seen
 from napari_mpi.arrays.spread import evenly
-from napari_mpi.config import PRESETS
+from napari_mpi.config import CORRELATED_RATIO, PRESETS
 from napari_mpi.engine import memory
 from napari_mpi.engine.passes import Passes
 from napari_mpi.weights.loading import Weights
@@ -25,8 +25,9 @@ __all__ = ["measure_noise"]
 
 # So much of a plane or two tells the correlation to a few hundredths.
 _SIZE, _N_PLANES = 256, 2
-# With few pixels in sight, the network does not predict noise that neighbours share.
-_CONFIG = replace(PRESETS["fast"], mask_ratio=0.75, n_passes=6, precision="float32")
+_CONFIG = replace(
+    PRESETS["fast"], mask_ratio=CORRELATED_RATIO, n_passes=6, precision="float32"
+)
 
 
 def measure_noise(

@@ -105,6 +105,8 @@ def pretrain(
 
     Raises
     ------
+    ValueError
+        If `output` does not end in ``.safetensors``, or there is no such device.
     FileNotFoundError
         If a folder, or the one of `output`, does not exist.
     FileError
