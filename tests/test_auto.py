@@ -229,3 +229,9 @@ def test_an_image_that_is_texture_all_over_gains(name, rng):
     image = denoise(noisy, preset="fast", n_iter=8, n_passes=4).image
     before, after = (np.square(each - texture).mean() for each in (noisy, image))
     assert after < 0.85 * before
+
+
+@pytest.mark.parametrize(("certain", "clean"), [(True, False), (False, True)])
+def test_weak_shared_noise_is_removed_if_it_is_noise_beyond_doubt(certain, clean):
+    noise = with_noise(correlation=(0.5, 0.5), shared=True, certain=certain)
+    assert choose(replace(noise, rms=3.0)).clean is clean

@@ -29,6 +29,7 @@ _UNAWARE_RATIO = NOISE_KINDS["correlated"]["mask_ratio"]
 # Noise below these shares of the signal range is not worth the risk of removing it.
 # The more neighbours correlate in what looks weak, the more likely it is structure.
 _CLEAN, _CLEAN_IF_CORRELATED, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
+_CLEAN_IF_BLURRED = 0.026  # by noise alone
 _UNCORRELATED, _CORRELATED = 0.1, 0.2
 # Noise of single pixels that is so strong in a part of the image is removed.
 _CLEAN_IN_PART = 0.045
@@ -85,7 +86,7 @@ def choose(
     if striped:
         limit = _CLEAN
     elif noise.shared:
-        limit = _CLEAN_IF_SHARED
+        limit = _CLEAN_IF_BLURRED if noise.certain else _CLEAN_IF_SHARED
     in_part = noise.strongest / noise.signal_range if noise.signal_range > 0 else 0.0
     independent = not noise.shared and not striped
     if noise.relative < limit:

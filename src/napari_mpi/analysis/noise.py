@@ -189,6 +189,8 @@ class NoiseEstimate:
         Correlation of neighbouring pixels along Y and along X in the flattest places.
     shared : bool
         Whether neighbouring pixels share their noise.
+    certain : bool
+        Whether nothing but noise is in what they share.
     stripes : tuple of float
         Shares of the noise variance that all pixels of a row, and of a column, have
         in common.
@@ -208,6 +210,7 @@ class NoiseEstimate:
     signal_range: float
     correlation: tuple[float, float]
     shared: bool
+    certain: bool
     stripes: tuple[float, float]
     saturated: float
     step: float
@@ -356,6 +359,7 @@ def estimate_noise(
         signal_range=float(np.median(widths)) if widths else 0.0,
         correlation=neighbours.correlation,
         shared=neighbours.by_noise,
+        certain=neighbours.certain,
         stripes=(lines[0] / max(whole, _TINY), lines[1] / max(whole, _TINY)),
         saturated=at_highest if at_highest > 1 / sample.size else 0.0,
         step=step,
