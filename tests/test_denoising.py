@@ -382,7 +382,7 @@ def test_only_planes_with_stuck_pixels_are_changed(damaged):
     [
         ({"seed": -1}, "seed is -1: expected a whole number"),
         ({"seed": 1.5}, "seed is 1.5: expected a whole number"),
-        ({"pixel_shuffle": 30}, "at most half a side of a plane, which has 40x48"),
+        ({"pixel_shuffle": 30}, "at most half of 40 pixels"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_first_step(noisy, settings, expected):

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from napari_mpi import denoise_files
-from napari_mpi.batch import job as job_module
+from napari_mpi.batch import run as run_module
 from napari_mpi.batch.summary import Summary
 
 SETTINGS = {"preset": "fast", "noise": "correlated", "n_passes": 2}
@@ -110,14 +110,14 @@ def test_a_file_that_is_no_good_image(folder, spoil, said):
 
 def test_a_file_that_vanishes_before_its_turn(folder, monkeypatch):
     held = folder.parent / "held.tif"
-    read = job_module.read_image
+    read = run_module.read_image
 
     def vanishing(path, series):
         if path.name == "a.tif":
             shutil.move(folder / "bad.tif", held)
         return read(path, series)
 
-    monkeypatch.setattr(job_module, "read_image", vanishing)
+    monkeypatch.setattr(run_module, "read_image", vanishing)
     assert_costs_only_itself(folder, "There is no file")
     shutil.move(held, folder / "bad.tif")
     monkeypatch.undo()
@@ -125,7 +125,7 @@ def test_a_file_that_vanishes_before_its_turn(folder, monkeypatch):
 
 
 def test_a_file_that_is_changed_while_it_is_at_work(folder, monkeypatch):
-    read = job_module.read_image
+    read = run_module.read_image
 
     def changing(path, series):
         image = read(path, series)
@@ -133,7 +133,7 @@ def test_a_file_that_is_changed_while_it_is_at_work(folder, monkeypatch):
             tifffile.imwrite(path, np.asarray(image.data)[:, ::-1])
         return image
 
-    monkeypatch.setattr(job_module, "read_image", changing)
+    monkeypatch.setattr(run_module, "read_image", changing)
     assert_costs_only_itself(folder, "was changed while it was at work")
     monkeypatch.undo()
     assert_works_again(folder)
@@ -154,14 +154,14 @@ def test_a_file_that_is_changed_while_it_is_at_work(folder, monkeypatch):
     ids=["locked", "memory", "memory in words", "medium", "bug"],
 )
 def test_an_error_while_reading(folder, monkeypatch, error, said):
-    read = job_module.read_image
+    read = run_module.read_image
 
     def failing(path, series):
         if path.name == "bad.tif":
             raise error
         return read(path, series)
 
-    monkeypatch.setattr(job_module, "read_image", failing)
+    monkeypatch.setattr(run_module, "read_image", failing)
     assert_costs_only_itself(folder, said)
     monkeypatch.undo()
     assert_works_again(folder)
