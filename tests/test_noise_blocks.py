@@ -5,7 +5,6 @@ import skimage.data
 from napari_mpi.analysis.noise_blocks import (
     Blocks,
     NoiseLevel,
-    common_to_lines,
     fit_noise_level,
     low_frequencies,
     polynomials,
@@ -66,15 +65,6 @@ def test_below_the_offset_the_noise_is_that_of_the_dark():
     np.testing.assert_allclose(level.variance(np.array([-5, 10, 14])), [4, 4, 20])
     level = NoiseLevel(offset=10.0, floor=4.0, fall=0.25)
     np.testing.assert_allclose(level.variance(np.array([-5, 10, 14])), [4, 4, 1])
-
-
-def test_what_rows_have_in_common_is_told_from_structure(rng):
-    rows = 3 * rng.standard_normal((1, 256, 1))
-    noise = 5 * rng.standard_normal((1, 256, 256))
-    assert common_to_lines(rows + noise) == pytest.approx(9, rel=0.3)
-    assert common_to_lines(noise) < 0.3
-    edges = np.where(np.arange(256) // 40 % 2, 200.0, 0.0)[np.newaxis, :, np.newaxis]
-    assert common_to_lines(edges + noise) < 0.5
 
 
 @pytest.mark.parametrize("step", [1.0, 0.25, 64.0])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.fft import dct
 from scipy.linalg import toeplitz
 from scipy.optimize import nnls
@@ -19,9 +20,8 @@ from napari_mpi.arrays.intensity import in_floats
 __all__ = [
     "Blocks",
     "NoiseLevel",
-    "autocorrelation",
+    "autocorrelations",
     "blurred_share",
-    "common_to_lines",
     "fit_noise_level",
     "low_frequencies",
     "polynomials",
@@ -36,10 +36,6 @@ Array = NDArray[np.float64]
 _FLAT_SHARE = 0.05
 _N_BINS, _FEWEST_BINS, _LEAST_BLOCKS = 12, 3, 60
 _MAX_BLOCKS = 20_000
-# Stripes are sought in so many parts of each row, and may be so many times as strong
-# as the median one.
-_N_PARTS = 4
-_MOST_TYPICAL = 4.5
 # Share of pixels at the ends of the range that a block may have.
 _MOST_AT_END = 0.1
 # Those with more, but no more than this, still tell if the variance is so many times
@@ -49,6 +45,8 @@ _MOST_CUT, _NEAREST, _NOISIER = 0.6, 3, 1.4
 _MOST_COUNTED = 2.0
 # The variance of counts is their mean; it is no less than this share of it.
 _LEAST_COUNTED = 0.3
+_SMOOTHING = 9  # pixels
+_LAGS = range(4)
 # Enough values to know how far apart they are.
 _MAX_VALUES = 2_000_000
 _TINY = float(np.finfo(float).tiny)
@@ -84,6 +82,16 @@ class NoiseLevel:
         above = np.maximum(in_floats(intensity) - self.offset, 0)
         variance: NDArray[Any] = self.floor + (self.slope + self.bend * above) * above
         return variance / (1 + self.fall * above) ** 2 if self.fall else variance
+
+    def rms(self, planes: Array, inside: NDArray[np.bool_] | None = None) -> float:
+        """Return the standard deviation over whole planes (N, Y, X), or some pixels."""
+        if inside is not None:
+            planes = np.where(inside, planes, np.median(planes[inside]))
+        # Smoothed, as noise would make dark places brighter in the mean.
+        smooth = ndimage.uniform_filter(planes, (0, _SMOOTHING, _SMOOTHING))
+        variance = self.variance(smooth)
+        chosen = True if inside is None else inside
+        return float(np.sqrt(np.mean(variance, where=chosen)))
 
 
 @dataclass(frozen=True)
@@ -299,11 +307,16 @@ def _fitted(
     return factors.tolist(), float(np.abs(np.log(variance / fitted**power)).mean())
 
 
-def autocorrelation(residual: Array, lags: range) -> Array:
+def autocorrelations(blocks: Array) -> tuple[Array, Array]:
+    """Return the mean correlations along Y and along X, at lags of 0 to 3 pixels."""
+    return _autocorrelation(blocks), _autocorrelation(blocks.swapaxes(1, 2))
+
+
+def _autocorrelation(residual: Array) -> Array:
     """Return the mean correlation along Y at each of the lags."""
     size = residual.shape[1]
     power = np.maximum((residual**2).mean(axis=(1, 2)), _TINY)
-    products = [residual[:, lag:] * residual[:, : size - lag] for lag in lags]
+    products = [residual[:, lag:] * residual[:, : size - lag] for lag in _LAGS]
     found = [(product.mean(axis=(1, 2)) / power).mean() for product in products]
     return np.clip(np.asarray(found, np.float64), -1, 1)
 
@@ -334,38 +347,6 @@ def _blurred() -> tuple[Array, Array]:
     power /= power.mean(axis=1, keepdims=True)
     shares = power[:, frequency > np.pi / 2].mean(axis=1)
     return (power * np.cos(frequency)).mean(axis=1), shares
-
-
-def common_to_lines(planes: Array) -> float:
-    """Return the variance of what all pixels of a row have in common, over planes.
-
-    Each row is compared with its neighbours in several parts of its length. What the
-    parts agree on is common to the row; structure seldom goes on so far. Where it does,
-    as gratings do, it changes from row to row as gently as optics let it, whereas rows
-    have values of their own.
-
-    Parameters
-    ----------
-    planes : ndarray
-        Shape (N, Y, X).
-    """
-    difference = planes[:, 1:-1] - (planes[:, :-2] + planes[:, 2:]) / 2
-    n_parts = min(_N_PARTS, planes.shape[2])
-    found = []
-    for plane in difference:
-        parts = np.stack(
-            [np.median(part, axis=1) for part in np.array_split(plane, n_parts, axis=1)]
-        )
-        # A few rows that differ, as at the edge of something straight, are no stripes.
-        typical = np.median(np.abs(parts), axis=1, keepdims=True)
-        parts = np.clip(parts, -_MOST_TYPICAL * typical, _MOST_TYPICAL * typical)
-        others = ~np.eye(n_parts, dtype=bool)
-        same = (parts @ parts.T / parts.shape[1])[others]
-        next_row = (parts[:, 1:] @ parts[:, :-1].T / (parts.shape[1] - 1))[others]
-        # A row's own value, and half of the two beside it: 1.5 times the variance, and
-        # with the same of the next row, minus once.
-        found.append(min(np.quantile(same, 0.25) / 1.5, np.quantile(-next_row, 0.25)))
-    return max(float(np.mean(found)), 0.0)
 
 
 def step_of(planes: Array) -> float:

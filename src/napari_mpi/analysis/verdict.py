@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import (
-    NeighbourCorrelation,
-    NoiseEstimate,
-    estimate_noise,
-)
+from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.analysis.shared_noise import NeighbourCorrelation
 
 __all__ = ["Verdict", "judge"]
 

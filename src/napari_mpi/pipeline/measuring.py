@@ -9,11 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_mpi.analysis.noise import (
-    NoiseEstimate,
-    estimate_noise,
-    residual_correlation,
-)
+from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.analysis.shared_noise import residual_correlation
 from napari_mpi.arrays.intensity import Scaling, seen
 from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import CORRELATED_RATIO, PRESETS
