@@ -106,3 +106,9 @@ def test_noise_that_was_compressed_to_jpeg_is_not_weaker(rng):
     iio.imwrite(file, noisy.astype(np.uint8), extension=".jpg", quality=60)
     found = estimate_noise(iio.imread(file.getvalue(), extension=".jpg").astype(float))
     assert found.rms > 8
+
+
+def test_noise_that_is_stronger_on_one_side_is_not_shared(rng):
+    clean = puncta(250, 1.1)
+    noisy = clean + np.linspace(0.02, 0.15, clean.shape[1]) * white(rng, clean)
+    assert not estimate_noise(noisy).shared

@@ -57,8 +57,9 @@ _WEAKLY, _LEAST_SHARE = 0.4, 0.6
 # more they do, the more choosing the whitest adds to these, here per correlation.
 _WHITEST_SHARE, _FEWEST_WHITEST = 0.1, 8
 _WHITE, _NOT_WHITE, _MOST_BEYOND = 0.18, 0.36, 0.45
-# Their variance is less than so many times that of the noise.
-_UNSTEADY = 3.0
+# If their variance is so many times that of the noise, they have to be whiter: noise
+# may be stronger in a part of the image, or compression may have left it nowhere else.
+_UNSTEADY, _CLEARLY_WHITE = 3.0, 0.1
 # Stripes that hold more of the noise's variance than this correlate, too.
 _STRIPED = 0.05
 # Blocks that hold nothing but noise differ by chance: the logarithm of the 20th over
@@ -116,19 +117,18 @@ class _Whitest:
         beyond = float(np.sqrt(white[chosen].mean() / expected))
         stripes = max(stripe_variances(planes))
         striped = stripes > _STRIPED * blocks.variance[chosen].mean()
-        # Compression to JPEG leaves them in some blocks only.
         relative = np.median(blocks.relative(high_level)[chosen])
         return cls(correlation, beyond, bool(striped), bool(relative < _UNSTEADY))
 
     @property
     def white(self) -> bool:
         """Whether the noise is, whatever correlates elsewhere."""
-        return max(self.correlation) < _WHITE and self.steady
+        return max(self.correlation) < (_WHITE if self.steady else _CLEARLY_WHITE)
 
     @property
     def patchy(self) -> bool:
         """Whether noise is white in places and has no high frequencies in others."""
-        return max(self.correlation) < _WHITE and not self.steady
+        return max(self.correlation) < _WHITE and not self.white
 
     @property
     def blurred(self) -> bool:
