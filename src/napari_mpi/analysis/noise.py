@@ -234,14 +234,16 @@ def estimate_noise(
         neighbours = image_correlation(sample, coarse, high, flattest, depends_on)
     y, x = neighbours.correlation
     left_high = blurred_share(y) * blurred_share(x)
-    if not neighbours.by_noise:
-        found_level = fit_noise_level(high, may_bend=True)
-    elif neighbours.certain and left_high > _ENOUGH_HIGH:
-        found_level = fit_noise_level(high, left=left_high, may_bend=True)
-    else:
+    if neighbours.by_noise:
         # A block's polynomial takes away noise too, the more the longer it correlates.
         left = share_left(fine, along_y, along_x)
-        found_level = fit_noise_level(fine, left=left)
+        levels = [fit_noise_level(fine, left=left)]
+        if neighbours.certain and left_high > _ENOUGH_HIGH:
+            levels.append(fit_noise_level(high, left=left_high))
+        # What is more than the noise is structure, in either of them.
+        found_level = min(levels, key=lambda level: level.rms(depends_on, inside))
+    else:
+        found_level = fit_noise_level(high, may_bend=True)
     lines = stripe_variances(sample)
     whole = found_level.rms(depends_on, inside) ** 2 + sum(lines)
     return NoiseEstimate(
