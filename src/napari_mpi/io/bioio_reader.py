@@ -175,12 +175,12 @@ class _Pixels:
             chunks=self._pixels.chunks,
             name=False,
             fancy=False,  # parts are asked for by slices and numbers alone
+            lock=True,  # some of the libraries cannot read several planes at once
             meta=np.empty((0,) * self.ndim, self.dtype),
         )
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         try:
-            # Some of the libraries cannot read several planes at once.
             found = np.asarray(self._pixels[key].compute(scheduler="synchronous"))
         except MemoryError:
             raise
