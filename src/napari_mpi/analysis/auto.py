@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_mpi.analysis.noise import NoiseEstimate
+from napari_mpi.analysis.stripes import STRIPED
 from napari_mpi.config import (
     CORRELATED_RATIO,
     NOISE_KINDS,
@@ -20,8 +21,6 @@ __all__ = ["Choice", "choose", "for_unaware_weights"]
 # The mask ratio grows between these correlations of neighbours; from the higher one on,
 # nothing that is near may be seen.
 _LOW, _HIGH = 0.2, 0.5
-# Stripes that hold more of the noise's variance than this are worth a mask of lines.
-_STRIPED = 0.05
 # With correlated noise no held-out pixel tells when to stop: its noise can be guessed
 # from its neighbours, and learnt. Networks that have seen such noise in pre-training
 # are taken as they are; others have to adapt with hardly anything in sight.
@@ -80,7 +79,7 @@ def choose(
     """
     correlation = max(noise.correlation)
     share = f"{100 * noise.relative:.1f} % of the signal range"
-    striped = max(noise.stripes) > _STRIPED
+    striped = max(noise.stripes) > STRIPED
     between = (_UNCORRELATED, _CORRELATED)
     limit = float(np.interp(correlation, between, (_CLEAN, _CLEAN_IF_CORRELATED)))
     if striped:

@@ -286,6 +286,8 @@ def _inside(planes: Array, step: float) -> NDArray[np.bool_]:
         for end, percent in ((plane.min(), 0.1), (plane.max(), 99.9)):
             at_end = plane == end
             frame = ndimage.binary_dilation(still & at_end) & at_end
+            if not frame.any():
+                continue
             rest = plane[~frame]
             # Dark places of an image have more values near their own than that.
             if rest.size and abs(np.percentile(rest, percent) - end) > _FRAME * step:

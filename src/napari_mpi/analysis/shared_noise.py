@@ -17,7 +17,7 @@ from napari_mpi.analysis.noise_blocks import (
     low_frequencies,
     polynomials,
 )
-from napari_mpi.analysis.stripes import stripe_variances
+from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 
 __all__ = [
     "COARSE",
@@ -60,8 +60,6 @@ _WHITE, _NOT_WHITE, _MOST_BEYOND = 0.18, 0.36, 0.45
 # If their variance is so many times that of the noise, they have to be whiter: noise
 # may be stronger in a part of the image, or compression may have left it nowhere else.
 _UNSTEADY, _CLEARLY_WHITE = 3.0, 0.1
-# Stripes that hold more of the noise's variance than this correlate, too.
-_STRIPED = 0.05
 # Blocks that hold nothing but noise differ by chance: the logarithm of the 20th over
 # the 5th percentile of their variances is 0.8 standard deviations. The less there is in
 # high frequencies, the more structure may be in the blocks besides.
@@ -116,7 +114,7 @@ class _Whitest:
         expected = blurred_share(correlation[0]) * blurred_share(correlation[1])
         beyond = float(np.sqrt(white[chosen].mean() / expected))
         stripes = max(stripe_variances(planes))
-        striped = stripes > _STRIPED * blocks.variance[chosen].mean()
+        striped = stripes > STRIPED * blocks.variance[chosen].mean()
         relative = np.median(blocks.relative(high_level)[chosen])
         return cls(correlation, beyond, bool(striped), bool(relative < _UNSTEADY))
 
@@ -154,9 +152,11 @@ def image_correlation(
     light : ndarray
         What the noise depends on, of the shape of the planes.
     """
-    level, high_level = fit_noise_level(coarse), fit_noise_level(high)
     along_y, along_x = autocorrelations(flattest)
     found = float(along_y[1]), float(along_x[1])
+    if max(found) < SHARED:
+        return NeighbourCorrelation(found, by_noise=False)
+    level, high_level = fit_noise_level(coarse), fit_noise_level(high)
     uneven = _unevenness(coarse, level, along_y, along_x)
     share = high_level.rms(light) / max(level.rms(light), _TINY)
     whitest = _Whitest.of(planes, coarse, high_level)
@@ -199,9 +199,11 @@ def _found(
     along: tuple[float, float], high_share: float, uneven: float, whitest: _Whitest
 ) -> NeighbourCorrelation:
     """Return how neighbours correlate, and whether by noise, from all that is known."""
-    if max(along) >= SHARED and whitest.white:
+    if max(along) < SHARED:
+        return NeighbourCorrelation(along, by_noise=False)
+    if whitest.white:
         return NeighbourCorrelation((0.0, 0.0), by_noise=False)
-    if max(along) >= SHARED and whitest.blurred:
+    if whitest.blurred:
         return NeighbourCorrelation(whitest.correlation, by_noise=True, certain=True)
     by_noise = _is_noise(along, high_share, uneven, whitest.patchy)
     return NeighbourCorrelation(along, by_noise)
@@ -212,8 +214,6 @@ def _is_noise(
 ) -> bool:
     """Return whether it is noise by which neighbours correlate along Y and X."""
     correlation = max(along)
-    if correlation < SHARED:
-        return False
     least = _LEAST_SHARE * np.sqrt(blurred_share(along[0]) * blurred_share(along[1]))
     if correlation < _WEAKLY and high_share < least and not patchy:
         return False  # structure outweighs the noise

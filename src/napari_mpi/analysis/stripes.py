@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["stripe_variances"]
+__all__ = ["STRIPED", "stripe_variances"]
+
+STRIPED = 0.05
+"""Stripes count that hold more of the noise's variance than this."""
 
 Array = NDArray[np.float64]
 
