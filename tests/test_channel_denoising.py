@@ -12,7 +12,7 @@ QUICK = {"n_iter": 1, "n_passes": 2}
 def channels(rng) -> np.ndarray:
     """A bright channel of photons beside a dim one of soft grain, (2, 40, 48)."""
     bright = rng.poisson(2000, (40, 48))
-    dim = 20 + np.cumsum(rng.integers(0, 2, (40, 48)), axis=1) % 7
+    dim = 200 + 20 * np.cumsum(rng.integers(0, 2, (40, 48)), axis=1) % 140
     return np.stack([bright, dim]).astype(np.uint16)
 
 

@@ -100,7 +100,7 @@ def test_a_range_of_time_points(viewer, widget, stack, qtbot):
 
 
 def test_channels_of_a_layer_are_denoised_each_on_its_own(viewer, widget, noisy, qtbot):
-    two = np.stack([noisy, noisy // 8])
+    two = np.stack([noisy, noisy // 2])
     viewer.add_image(two, name="cells", axis_labels=("c", "y", "x"))
     run(widget, qtbot)
     shown = viewer.layers["cells denoised"]

@@ -95,7 +95,7 @@ def test_an_unchanged_image_has_an_empty_noise_map(noisy):
     assert result.noise_left == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("photons", "told"), [(1, True), (50, False)])
+@pytest.mark.parametrize(("photons", "told"), [(1, True), (5, True), (50, False)])
 def test_rounding_that_matters_is_told(photons, told, rng):
     noisy = rng.poisson(photons, (1, 96, 96)).astype(np.uint16)
     result = verdict(noisy, np.full_like(noisy, photons))

@@ -21,6 +21,7 @@ __all__ = [
 
 MaskShape = Literal["pixels", "rows", "columns"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
+PixelType = Literal["auto", "input", "float32"]
 
 
 def _require_whole(config: object, name: str, minimum: int) -> None:
@@ -111,6 +112,9 @@ class FillConfig:
         Arithmetic of the convolutions. "mixed" predicts in float32 and computes the
         gradients in bfloat16 where a processor multiplies that faster; "auto" takes
         bfloat16 where it is faster, else float32.
+    pixel_type : {"auto", "input", "float32"}
+        Of the result. "auto" is the input's, but float32 for whole numbers that lie
+        about as far apart as the noise is strong, as counts of few photons do.
     """
 
     n_iter: int = 200
@@ -133,6 +137,7 @@ class FillConfig:
     learning_rate: float = 2e-3
     scaling: ScalingMode = "range"
     precision: Precision = "float32"
+    pixel_type: PixelType = "auto"
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -161,6 +166,7 @@ class FillConfig:
         _require_choice(self, "mask_shape", ("pixels", "rows", "columns"))
         _require_choice(self, "precision", ("auto", "float32", "mixed", "bfloat16"))
         _require_choice(self, "adapt_to", ("stack", "plane"))
+        _require_choice(self, "pixel_type", ("auto", "input", "float32"))
 
 
 _AUTO = FillConfig(

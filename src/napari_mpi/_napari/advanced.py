@@ -24,6 +24,8 @@ _TOOLTIPS = {
     "pixel_shuffle": "Split the image into this number squared of sub-images first.",
     "scaling": "'range' is the paper's for 8-bit images; 'percentile' stretches dim "
     "ones.",
+    "pixel_type": "Of the result: the input's, or float32; 'auto' takes float32 where "
+    "whole numbers are too coarse, as counts of few photons are.",
     "seed": "The same seed gives the same result.",
     "uncertainty": "Estimate the standard error of each pixel, too: it is larger where "
     "the network's predictions of a pixel scatter.",
@@ -50,6 +52,7 @@ class AdvancedSettings(Container):  # type: ignore[misc]
                 FloatSpinBox(name="averaging", max=0.999, step=0.01),
                 SpinBox(name="pixel_shuffle", label="sub-sampling", min=1, max=8),
                 ComboBox(name="scaling", choices=["range", "percentile"]),
+                ComboBox(name="pixel_type", choices=["auto", "input", "float32"]),
                 seed_field(),
                 CheckBox(name="uncertainty", label=uncertainty),
             ]

@@ -13,7 +13,11 @@ from scipy import ndimage
 from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
 from napari_mpi.analysis.shared_noise import NeighbourCorrelation
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["COARSE", "Verdict", "judge", "rounding_error"]
+
+COARSE = 0.1
+"""Error by rounding, as a share of the noise, that costs a decibel or more where a
+fifth of the noise is left."""
 
 Array = NDArray[np.float64]
 
@@ -33,7 +37,6 @@ _MOST_NOISE_LEFT = 0.3
 _MOST_CORRELATION = 0.15
 _MOST_DRIFT = 0.05
 _MOST_CLIPPED = 0.01
-_MOST_ROUNDING = 0.2
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def judge(
         ),
         "drift": drift,
         "clipped": float(at_end.mean()),
-        "rounding": _rounding_error(denoised.dtype, noise),
+        "rounding": rounding_error(noise) if denoised.dtype.kind in "ui" else 0.0,
     }
     return Verdict(**found, warnings=tuple(_in_words(found)))
 
@@ -156,25 +159,24 @@ def _in_words(found: dict[str, float]) -> list[str]:
             "not compare absolute intensities with those of the input."
         )
     # What is rounded to an end of the range is not cut off.
-    if found["clipped"] > _MOST_CLIPPED and found["rounding"] <= _MOST_ROUNDING:
+    if found["clipped"] > _MOST_CLIPPED and found["rounding"] <= COARSE:
         said.append(
             f"{100 * found['clipped']:.1f} % of the denoised pixels are cut off at an "
             "end of the range: convert the image to float32 first."
         )
-    if found["rounding"] > _MOST_ROUNDING:
+    if found["rounding"] > COARSE:
         said.append(
             "The denoised image is rounded to whole numbers like the input, whose "
-            "noise is hardly larger than one: convert the image to float32 first to "
-            "keep what lies between."
+            "noise is hardly larger than one: choose the pixel type float32 to keep "
+            "what lies between."
         )
     return said
 
 
-def _rounding_error(dtype: np.dtype[Any], noise: NoiseEstimate) -> float:
+def rounding_error(noise: NoiseEstimate) -> float:
+    """Return the error by rounding to whole numbers as a share of the input's noise."""
     # A number between two whole ones is off by the root of a twelfth in the mean.
-    if dtype.kind not in "ui" or noise.negligible:
-        return 0.0
-    return float(12**-0.5 / noise.rms)
+    return 0.0 if noise.negligible else float(12**-0.5 / noise.rms)
 
 
 def _structure_removed(after: Array, difference: Array, shared: bool) -> float:

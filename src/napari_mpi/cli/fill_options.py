@@ -74,6 +74,11 @@ def add_fill_options(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("auto", "float32", "mixed", "bfloat16"),
         help="of the network's arithmetic",
     )  # fmt: skip
+    expert.add_argument(
+        "--pixel-type", choices=("auto", "input", "float32"),
+        help="of the result: the input's, or float32; without it, float32 where whole "
+        "numbers are too coarse, as counts of few photons are",
+    )  # fmt: skip
 
 
 def fill_options(args: argparse.Namespace) -> dict[str, Any]:

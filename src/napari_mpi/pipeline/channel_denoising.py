@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 
 from napari_mpi.arrays.parts import part_of
 from napari_mpi.arrays.planes import PlaneGrid, numbered_channels
-from napari_mpi.pipeline.denoising import Denoised, Denoising
+from napari_mpi.pipeline.denoising import Denoised
 from napari_mpi.pipeline.joint_denoising import (
     JointDenoising,
     joint_report,
     reports_by_name,
 )
 from napari_mpi.pipeline.plane_store import allocate_results
+from napari_mpi.pipeline.stack_denoising import StackDenoising
 
 __all__ = ["ChannelDenoising"]
 
@@ -43,19 +45,27 @@ class ChannelDenoising(JointDenoising):
         self,
         image: Any,
         axis: int,
-        begin: Callable[..., Denoising],
+        begin: Callable[..., StackDenoising],
         *,
         uncertainty: bool = False,
     ) -> None:
         grid = PlaneGrid.of(image, rgb=False)
         self._axis = axis
-        self._results = allocate_results(image, grid.shape, uncertainty=uncertainty)
+        allocate = partial(allocate_results, image, grid.shape, uncertainty=uncertainty)
+        self._results = allocate()
+        indices: list[tuple[int | slice, ...]] = [
+            (*[slice(None)] * axis, channel) for channel in range(grid.shape[axis])
+        ]
         runs = []
-        for channel in range(grid.shape[axis]):
-            index: tuple[int | slice, ...] = (*[slice(None)] * axis, channel)
+        for index in indices:
             part = part_of(image, index)
             results = self._results.part(index)
             runs.append(begin(part, PlaneGrid.of(part, rgb=False), results=results))
+        dtype = self._results.image.dtype
+        if any(run.in_float(dtype) for run in runs):  # for one is for all
+            self._results = allocate(in_float=True)
+            for index, run in zip(indices, runs, strict=True):
+                run.move_to(self._results.part(index))
         super().__init__(runs)
 
     @property

@@ -22,13 +22,15 @@ from napari_mpi.arrays.colour import (
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
-from napari_mpi.pipeline.denoising import Denoised, Denoising
+from napari_mpi.pipeline.denoising import Denoised
 from napari_mpi.pipeline.joint_denoising import (
     JointDenoising,
     joint_report,
     reports_by_name,
 )
 from napari_mpi.pipeline.plane_store import planes_to_look_at
+from napari_mpi.pipeline.report import pixel_types
+from napari_mpi.pipeline.stack_denoising import StackDenoising
 
 __all__ = ["ColourDenoising"]
 
@@ -94,7 +96,7 @@ class ColourDenoising(JointDenoising):
         self,
         image: Any,
         grid: PlaneGrid,
-        begin: Callable[..., Denoising],
+        begin: Callable[..., StackDenoising],
         *,
         fill_stuck: bool,
     ) -> None:
@@ -107,7 +109,7 @@ class ColourDenoising(JointDenoising):
         chosen = planes_to_look_at(list(grid.indices()), grid)
         together = have_structure_in_common(self._colours[index] for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
-        runs: list[Denoising] = []
+        runs: list[StackDenoising] = []
         for number in range(3):
             component: Any = _Component(
                 self._colours, partial(_nth, self._axes, number)
@@ -119,6 +121,11 @@ class ColourDenoising(JointDenoising):
                 light = _Component(self._colours, partial(light_in_difference, number))
             part = PlaneGrid.of(component, rgb=False)
             runs.append(begin(component, part, intensity=light))
+        self._dtype = np.dtype(image.dtype).newbyteorder("=")
+        self._whole = self._dtype.kind in "ui"
+        # Noise is as strong in brightness, which is orthonormal, as in the colours.
+        if any(run.in_float(self._dtype) for run in (runs[:1] if together else runs)):
+            self._dtype = np.dtype(np.float32)
         super().__init__(runs)
 
     @property
@@ -138,7 +145,7 @@ class ColourDenoising(JointDenoising):
     def result(self) -> Denoised:
         """Return what is reached; colours that were not begun are still noisy."""
         parts = [run.result() for run in self._runs]
-        dtype = np.dtype(self._source.dtype).newbyteorder("=")
+        dtype = self._dtype
         clean = super().unchanged is not None
         image = memory.allocate(self._grid.shape, dtype, self._on_disk)
         noise_map = memory.allocate(self._grid.shape, np.float32, self._on_disk)
@@ -164,6 +171,7 @@ class ColourDenoising(JointDenoising):
             **joint_report(parts),
             "rgb": True,
             "stuck": self._stuck,
+            **pixel_types(self._dtype, whole=self._whole),
             "planes_done": min(part.report["planes_done"] for part in parts),
         }
         if self._axes is BRIGHTNESS_FIRST:

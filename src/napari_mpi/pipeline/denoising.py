@@ -23,7 +23,8 @@ class Denoised:
     Attributes
     ----------
     image : ndarray
-        The denoised image, in the input's shape, dtype and range.
+        The denoised image, in the input's shape and range, and in its dtype, or in
+        float32 where whole numbers are too coarse; see `FillConfig.pixel_type`.
     noise_map : ndarray
         Input minus denoised, float32, signed, in the input's units.
     report : dict

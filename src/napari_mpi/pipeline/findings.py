@@ -129,6 +129,11 @@ def what_was_done(report: Mapping[str, Any]) -> list[str]:
         )
     if choice := report.get("choice"):
         said.append(choice)
+    if report.get("widened"):
+        said.append(
+            "The result is in float32: rounded to whole numbers, like the input, it "
+            "would lose what lies between them."
+        )
     return said
 
 

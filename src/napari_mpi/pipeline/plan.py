@@ -11,6 +11,7 @@ import torch
 from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
 from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
 from napari_mpi.analysis.uneven_noise import with_strongest
+from napari_mpi.analysis.verdict import COARSE, rounding_error
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import (
     MEASURING,
@@ -25,6 +26,8 @@ from napari_mpi.pipeline.plane_store import PlaneStore, planes_to_look_at
 from napari_mpi.weights.loading import Weights
 
 __all__ = ["Plan", "Request"]
+
+_LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,16 @@ class Plan:
             )
         scaling = Scaling.fit(store.sample, config.scaling)
         return cls(request, weights, seed, noise, config, choice, scaling)
+
+    def in_float(self, dtype: np.dtype[Any]) -> bool:
+        """Whether the result is to be float32 instead of the input's type."""
+        if self.config.pixel_type != "auto":
+            return self.config.pixel_type == "float32" != dtype.name
+        if dtype.kind not in "ui" or self.noise is None or self.clean:
+            return False
+        largest = abs(self.noise.offset) + self.noise.signal_range
+        exact = largest < _LARGEST_EXACT
+        return exact and rounding_error(self.noise) > COARSE
 
     def plane_seed(self, number: int) -> int:
         """Derive a seed from the plane's place only, not from what ran before."""

@@ -44,7 +44,7 @@ class Results:
     Attributes
     ----------
     image : ndarray
-        The denoised image, in the input's type and native byte order.
+        The denoised image, in native byte order.
     noise_map : ndarray
         float32.
     uncertainty : ndarray or None
@@ -88,7 +88,9 @@ class PlaneStore:
     uncertainty : ndarray or None
         float32, 0 in planes that are not done.
     dtype : dtype
-        The pixel type, in native byte order.
+        The result's pixel type, in native byte order.
+    whole : bool
+        Whether the source's pixels are whole numbers.
     sample : ndarray
         Some values of all planes, hot pixels aside.
     stuck : float
@@ -119,6 +121,7 @@ class PlaneStore:
         self.image, self.noise_map = results.image, results.noise_map
         self.uncertainty = results.uncertainty
         self.dtype = self.image.dtype
+        self.whole = np.dtype(source.dtype).kind in "ui"
         self.filled: list[Index] = []
         self._read()
 
@@ -172,6 +175,16 @@ class PlaneStore:
                 "something that is missing, replace them by what is around, or crop "
                 "them away."
             )
+
+    def move_to(self, results: Results) -> None:
+        """Go on in other arrays, with planes as they are by now."""
+        for index in self.grid.indices():
+            results.image[index] = self.image[index]
+            self.let_go()
+            memory.let_go(results.image)
+        self.image, self.noise_map = results.image, results.noise_map
+        self.uncertainty = results.uncertainty
+        self.dtype = self.image.dtype
 
     def _from_source(self, index: Index) -> NDArray[Any]:
         return np.asarray(self._source[index]).astype(self.dtype, copy=False)
@@ -264,11 +277,15 @@ class PlaneStore:
 
 
 def allocate_results(
-    source: Any, shape: tuple[int, ...], *, uncertainty: bool = False
+    source: Any,
+    shape: tuple[int, ...],
+    *,
+    uncertainty: bool = False,
+    in_float: bool = False,
 ) -> Results:
     """Return arrays for the results of a source, in memory or in temporary files."""
     # Big-endian files are common in microscopy; torch wants the native order.
-    dtype = np.dtype(source.dtype).newbyteorder("=")
+    dtype = np.dtype(np.float32 if in_float else source.dtype).newbyteorder("=")
     n_bytes = math.prod(shape) * (dtype.itemsize + 4 + 4 * uncertainty)
     on_disk = memory.belongs_on_disk(source, n_bytes)
     return Results(

@@ -19,6 +19,7 @@ COMMAND_SETTINGS = (
     "pixel_shuffle",
     "scaling",
     "precision",
+    "pixel_type",
 )
 """Settings that the command line has an option for."""
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 
 import napari_mpi
@@ -15,7 +16,7 @@ from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.pipeline.plan import Plan
 from napari_mpi.pipeline.resources import Resources
 
-__all__ = ["Tally", "write_report"]
+__all__ = ["Tally", "pixel_types", "write_report"]
 
 
 @dataclass
@@ -52,6 +53,8 @@ def write_report(
     verdict: Verdict | None,
     *,
     stuck: float,
+    pixel_type: np.dtype[Any],
+    whole: bool,
     uncertainty: bool,
 ) -> dict[str, Any]:
     """Return `Denoised.report`, JSON-serialisable."""
@@ -68,6 +71,7 @@ def write_report(
         "noise_estimate": None if plan.noise is None else asdict(plan.noise),
         "verdict": None if verdict is None else asdict(verdict),
         "stuck": stuck,
+        **pixel_types(pixel_type, whole=whole),
         "config": asdict(plan.config),
         "weights": weights.name,
         "weights_source": weights.source,
@@ -88,3 +92,16 @@ def write_report(
         "complete": tally.planes_done == grid.n_planes,
         "seconds": round(tally.seconds, 2),
     }
+
+
+def pixel_types(result: np.dtype[Any], *, whole: bool) -> dict[str, Any]:
+    """Return what a report says of the result's pixel type.
+
+    Parameters
+    ----------
+    result : dtype
+        The pixel type of the result.
+    whole : bool
+        Whether the input's pixels are whole numbers.
+    """
+    return {"pixel_type": result.name, "widened": whole and result.kind == "f"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -55,7 +57,7 @@ class StackDenoising(Denoising):
     uncertainty : bool
         Whether to estimate the standard error of each pixel, too.
     results : Results, optional
-        Where the results go; new arrays, if it is not given.
+        Where the results go; new arrays of a fitting type, if it is not given.
     intensity : array_like, optional
         What the noise depends on, if not the image's own values; of the same shape. It
         is read when a plane is filled.
@@ -74,14 +76,18 @@ class StackDenoising(Denoising):
         results: Results | None = None,
         intensity: Any = None,
     ) -> None:
-        results = results or allocate_results(
-            image, grid.shape, uncertainty=uncertainty
-        )
+        allocate = partial(allocate_results, image, grid.shape, uncertainty=uncertainty)
         self._grid = grid
         self._store = PlaneStore(
-            image, grid, results, intensity, fill_stuck=request.fills_stuck
+            image,
+            grid,
+            results or allocate(),
+            intensity,
+            fill_stuck=request.fills_stuck,
         )
         self._plan = Plan.make(self._store, request, weights, device=device, seed=seed)
+        if results is None and self.in_float(self._store.dtype):
+            self.move_to(allocate(in_float=True))
         self._resources = Resources(device, grid.plane_shape)
         self._filler = PlaneFiller(self._store, grid, self._plan, self._resources)
         self._tally = Tally()
@@ -112,6 +118,14 @@ class StackDenoising(Denoising):
     def image(self) -> NDArray[Any]:
         """The result as it grows, plane by plane."""
         return self._store.image
+
+    def in_float(self, dtype: np.dtype[Any]) -> bool:
+        """Whether a result of this type is to be float32; see `Plan.in_float`."""
+        return self._plan.in_float(dtype)
+
+    def move_to(self, results: Results) -> None:
+        """Put the results elsewhere, before the first step."""
+        self._store.move_to(results)
 
     def look(
         self, index: tuple[int, ...], region: tuple[slice, slice]
@@ -167,6 +181,8 @@ class StackDenoising(Denoising):
             self._filler.losses,
             self._judge(),
             stuck=store.stuck,
+            pixel_type=store.dtype,
+            whole=store.whole,
             uncertainty=store.uncertainty is not None,
         )
         return Denoised(store.image, store.noise_map, report, store.uncertainty)
