@@ -76,7 +76,7 @@ def test_warnings_and_choices_name_their_channel(channels, monkeypatch):
         from dataclasses import replace
 
         verdict = real(noisy, denoised, noise)
-        return replace(verdict, warnings=("look at it",) if noisy.mean() < 99 else ())
+        return replace(verdict, warnings=("look at it",) if noisy.mean() < 999 else ())
 
     monkeypatch.setattr(stack_denoising, "judge", doubtful)
     report = denoise(channels, channel_axis=0, **QUICK).report
