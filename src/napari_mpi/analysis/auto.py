@@ -88,7 +88,7 @@ def choose(
         limit = _CLEAN_IF_BLURRED if noise.certain else _CLEAN_IF_SHARED
     in_part = noise.strongest / noise.signal_range if noise.signal_range > 0 else 0.0
     independent = not noise.shared and not striped
-    if noise.relative < limit:
+    if noise.relative < limit and not noise.confirmed:
         if in_part < _CLEAN_IN_PART:
             reason = (
                 f"There is nothing to remove: the noise is {share} at most, and what "

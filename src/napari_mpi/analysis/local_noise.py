@@ -18,12 +18,16 @@ __all__ = ["LocalNoise", "noise_excess"]
 # median of so many of them along Y and X. Up to the lower ratio of variances it may be
 # texture that is stronger, from the higher one on it is noise.
 _BLOCK, _N_BLOCKS, _MAYBE, _SURELY = 8, 5, 2.5, 4.0
+# White noise is as strong in high frequencies as in all. What is not predicted is
+# texture up to the lower share of its variance in these, noise from the higher one on.
+_TEXTURE, _WHITE = 0.65, 0.85
 # Differences of differences along Y and X, as strong as the white noise they are of.
 _HIGH_PASS = np.outer([1, -2, 1], [1, -2, 1]) / 6
 # The mean absolute value of a standard normal number.
 _MEAN_ABSOLUTE = np.sqrt(2 / np.pi)
 # Where less than this share of the mean variance is expected, so much is.
 _LEAST_SHARE = 0.01
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def noise_excess(
         Ratio of variances over some tens of pixels, 1 where the noise is as expected;
         of shape (C, 1, 1) if it is that everywhere, as large planes take much memory.
         It is measured in high frequencies along Y and X, where hardly ever is
-        structure.
+        structure. Fine texture that the estimate misses altogether is there, too, but
+        stronger in low ones.
     """
     height, width = noisy.shape[1:]
     as_expected = np.ones((len(noisy), 1, 1), variance.dtype)
@@ -89,18 +94,28 @@ def noise_excess(
     scale = np.sqrt(np.maximum(variance, least))
     difference = (without_hot_pixels(noisy) - estimate) / scale
     high = np.abs(ndimage.convolve(difference, _HIGH_PASS[np.newaxis], mode="mirror"))
-    centres = [np.arange(_BLOCK // 2, size, _BLOCK) for size in (height, width)]
-    means = ndimage.uniform_filter(high, (0, _BLOCK, _BLOCK))
-    blocks = means[:, centres[0][:, None], centres[1]]
-    typical = ndimage.median_filter(blocks, (1, _N_BLOCKS, _N_BLOCKS), mode="reflect")
-    ratio = (typical / _MEAN_ABSOLUTE) ** 2
+    ratio = (_typical(high) / _MEAN_ABSOLUTE) ** 2
     if ratio.max() <= _MAYBE:
         return as_expected
+    share = ratio / np.maximum(_typical(difference**2), _TINY)
+    by_noise = np.clip((share - _TEXTURE) / (_WHITE - _TEXTURE), 0, 1)
+    ratio = 1 + by_noise * (ratio - 1)
     ratio = ratio.astype(variance.dtype)
     found = np.stack([_enlarged(one, (height, width)) for one in ratio])
     rise = (_SURELY - 1) / (_SURELY - _MAYBE)
     excess: NDArray[Any] = np.maximum(1, np.minimum(found, 1 + rise * (found - _MAYBE)))
     return excess
+
+
+def _typical(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the median of blocks' means around each block, shape (C, Y, X)."""
+    rows, columns = (np.arange(_BLOCK // 2, n, _BLOCK) for n in values.shape[1:])
+    means = ndimage.uniform_filter(values, (0, _BLOCK, _BLOCK))
+    blocks = means[:, rows[:, None], columns]
+    typical: NDArray[Any] = ndimage.median_filter(
+        blocks, (1, _N_BLOCKS, _N_BLOCKS), mode="reflect"
+    )
+    return typical
 
 
 def _enlarged(blocks: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:

@@ -100,6 +100,9 @@ class NoiseEstimate:
         Share of pixels at the highest value that occurs, 0 if it occurs just once.
     step : float
         Smallest distance of two values that occur: the quantisation.
+    confirmed : bool
+        Whether there is noise beyond doubt, however weak, because something besides
+        the image tells so (see `napari_mpi.analysis.colour_noise`).
     """
 
     offset: float
@@ -116,6 +119,7 @@ class NoiseEstimate:
     stripes: tuple[float, float]
     saturated: float
     step: float
+    confirmed: bool = False
 
     @property
     def neighbours_correlate(self) -> bool:
@@ -131,6 +135,17 @@ class NoiseEstimate:
     def relative(self) -> float:
         """Standard deviation of the noise in units of the signal range."""
         return self.rms / self.signal_range if self.signal_range > 0 else 0.0
+
+    def times(self, factor: float) -> NoiseEstimate:
+        """Return noise that is so many times as strong."""
+        return replace(
+            self,
+            read_noise=self.read_noise * factor,
+            gain=self.gain * factor**2,
+            speckle=self.speckle * factor,
+            rms=self.rms * factor,
+            strongest=self.strongest * factor,
+        )
 
     def scaled(self, offset: float, gain: float) -> NoiseEstimate:
         """Return the noise of the image less an offset, divided by a gain."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mpi.analysis.colour_noise import ColourNoise
 from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.analysis.uncertainty import error_of_filled
 from napari_mpi.arrays.colour import (
@@ -109,6 +110,10 @@ class ColourDenoising(JointDenoising):
         chosen = planes_to_look_at(list(grid.indices()), grid)
         together = have_structure_in_common(self._colours[index] for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
+        noise = None
+        if together:
+            planes = np.stack([self._colours[index] for index in chosen])
+            noise = ColourNoise.of(planes)
         runs: list[StackDenoising] = []
         for number in range(3):
             component: Any = _Component(
@@ -116,11 +121,13 @@ class ColourDenoising(JointDenoising):
             )
             if not self._on_disk:
                 component = component[...]
-            light = None
+            light = correct = None
+            if noise is not None:
+                correct = noise.of_difference if number > 0 else noise.of_brightness
             if together and number > 0:
                 light = _Component(self._colours, partial(light_in_difference, number))
             part = PlaneGrid.of(component, rgb=False)
-            runs.append(begin(component, part, intensity=light))
+            runs.append(begin(component, part, intensity=light, correct=correct))
         self._dtype = np.dtype(image.dtype).newbyteorder("=")
         self._whole = self._dtype.kind in "ui"
         # Noise is as strong in brightness, which is orthonormal, as in the colours.

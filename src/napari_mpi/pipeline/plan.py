@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
 from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
@@ -25,7 +27,10 @@ from napari_mpi.pipeline.measuring import measure_noise
 from napari_mpi.pipeline.plane_store import PlaneStore, planes_to_look_at
 from napari_mpi.weights.loading import Weights
 
-__all__ = ["Plan", "Request"]
+__all__ = ["Correction", "Plan", "Request"]
+
+Correction = Callable[[NoiseEstimate, NDArray[Any]], NoiseEstimate]
+"""Takes what planes (N, Y, X) tell of their noise, and corrects it by what is known."""
 
 _LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
 
@@ -124,11 +129,12 @@ class Plan:
         *,
         device: torch.device,
         seed: int,
+        correct: Correction | None = None,
     ) -> Plan:
         """Measure the noise of the planes and decide on the rest."""
         noise = None
         if not store.constant:
-            noise = _measured(store, request, weights, device, seed)
+            noise = _measured(store, request, weights, device, seed, correct)
         config, choice = request.config(noise, weights, device)
         side = min(store.grid.plane_shape[:2])
         if config.crop_size is not None:
@@ -163,6 +169,7 @@ def _measured(
     weights: Weights,
     device: torch.device,
     seed: int,
+    correct: Correction | None,
 ) -> NoiseEstimate:
     # Empty frames would only widen the range.
     chosen = planes_to_look_at(store.filled, store.grid)
@@ -180,6 +187,8 @@ def _measured(
             shared=request.noise != "independent" if named else None,
             intensity=intensity,
         )
+    if correct is not None and request.measures:
+        noise = correct(noise, planes)
     _, choice = request.config(noise, weights, device)
     if choice is not None and choice.clean:  # a part of it may not be
         some = len(planes) // 2

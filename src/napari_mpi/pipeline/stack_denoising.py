@@ -22,7 +22,7 @@ from napari_mpi.pipeline.checkpoints import Checkpoints, KeptParts
 from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
 from napari_mpi.pipeline.forecast import Forecast, forecast
 from napari_mpi.pipeline.joined_filling import JoinedFilling
-from napari_mpi.pipeline.plan import Plan, Request
+from napari_mpi.pipeline.plan import Correction, Plan, Request
 from napari_mpi.pipeline.plane_filling import Plane, PlaneFiller
 from napari_mpi.pipeline.plane_store import (
     PlaneStore,
@@ -61,6 +61,8 @@ class StackDenoising(Denoising):
     intensity : array_like, optional
         What the noise depends on, if not the image's own values; of the same shape. It
         is read when a plane is filled.
+    correct : callable, optional
+        Corrects what is measured of the noise by what is known besides.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class StackDenoising(Denoising):
         uncertainty: bool = False,
         results: Results | None = None,
         intensity: Any = None,
+        correct: Correction | None = None,
     ) -> None:
         allocate = partial(allocate_results, image, grid.shape, uncertainty=uncertainty)
         self._grid = grid
@@ -85,7 +88,9 @@ class StackDenoising(Denoising):
             intensity,
             fill_stuck=request.fills_stuck,
         )
-        self._plan = Plan.make(self._store, request, weights, device=device, seed=seed)
+        self._plan = Plan.make(
+            self._store, request, weights, device=device, seed=seed, correct=correct
+        )
         if results is None and self.in_float(self._store.dtype):
             self.move_to(allocate(in_float=True))
         self._resources = Resources(device, grid.plane_shape)
