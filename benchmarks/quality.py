@@ -10,7 +10,8 @@ FMD and timelapse images carry real or simulated microscope noise and are scored
 have another offset than the truth. Kodak photographs get synthetic noise: Gaussian of
 σ 25 / 255, Poisson of 30 photons at white, a noise level function (Poisson of gain 0.02
 and Gaussian of σ 10 / 255), speckle (multiplicative Gaussian of σ 0.2) and
-salt-and-pepper (5 % of the values). "stains" is an RGB image whose colours are three of
+salt-and-pepper (5 % of the values). "weak" are the same photographs with Gaussian noise
+of σ 5 and 10 / 255, rounded to 8 bits. "stains" is an RGB image whose colours are three of
 the FMD scenes. "official" is `paper-fast` from the weights of the
 MPI authors, with the noise kind that the paper takes for such images, and
 "official-paper" is `paper` from the same. "CAREamics" trains Noise2Void on the one
@@ -94,6 +95,15 @@ def cases(data: str, crop: int | None, realisation: int, seed: int) -> Iterator[
                 return slope * image + offset
 
             yield f"timelapse {frame}", noisy[frame], target, "independent", fitted
+    elif data == "weak":
+        for name in KODAK:
+            clean = kodak(name, crop)
+            for sigma in (5, 10):
+                normal = np.random.default_rng(seed).standard_normal(clean.shape)
+                noisy = np.clip(np.round(255 * clean + sigma * normal), 0, 255)
+                noisy = noisy.astype(np.uint8)
+                title = f"{name} sigma {sigma}"
+                yield title, noisy, clean, "independent", lambda image: image / 255
     else:
         for name in KODAK:
             clean = kodak(name, crop)
@@ -196,7 +206,7 @@ def main() -> None:
         "--data",
         nargs="+",
         default=["fmd"],
-        choices=["fmd", "stains", "timelapse", "kodak"],
+        choices=["fmd", "stains", "timelapse", "kodak", "weak"],
     )
     arguments.add_argument(
         "--methods",

@@ -35,7 +35,7 @@ class ColourNoise:
     Attributes
     ----------
     differences : sequence of NoiseEstimate
-        Of the two.
+        Of each of the two that is not constant.
     signal_range : float
         Distance of the 0.1 and 99.9 percentiles of the brightness.
     """
@@ -50,6 +50,7 @@ class ColourNoise:
         found = [
             estimate_noise(plane, intensity=light_in_difference(number, planes))
             for number, plane in enumerate(differences, start=1)
+            if plane.min() < plane.max()
         ]
         low, high = np.percentile(brightness, (0.1, 99.9))
         return cls(found, float(high - low))
@@ -57,8 +58,8 @@ class ColourNoise:
     @property
     def present(self) -> bool:
         """Whether there is noise beyond doubt."""
-        quieter = min(one.rms for one in self.differences)
-        return quieter > _PRESENT * self.signal_range
+        least = _PRESENT * self.signal_range
+        return [one.rms > least for one in self.differences] == [True, True]
 
     def of_difference(
         self, noise: NoiseEstimate, planes: NDArray[Any]

@@ -50,6 +50,8 @@ _LAGS = range(4)
 # Enough values to know how far apart they are.
 _MAX_VALUES = 2_000_000
 _TINY = float(np.finfo(float).tiny)
+# Of pixels that differ by 1e-30 at least; its inverse can be squared.
+_LEAST_VARIANCE = 1e-100
 # Another curve is taken where a line misses the points by more than this in the mean,
 # as a share of each, or so many times what chance does, and the other by much less.
 _MOST_MISSED, _MOST_BY_CHANCE, _MUCH_CLOSER = 0.05, 1.5, 0.6
@@ -295,7 +297,7 @@ def _fitted(
     The power of the sum is the variance.
     """
     terms = np.stack(columns, axis=1)
-    variance = np.maximum(variance, max(float(variance.max()) * 1e-9, _TINY))
+    variance = np.maximum(variance, max(float(variance.max()) * 1e-9, _LEAST_VARIANCE))
     points = variance ** (1 / power)
     weight = 1 / points
     for _ in range(20):
