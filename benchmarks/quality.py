@@ -10,9 +10,9 @@ FMD and timelapse images carry real or simulated microscope noise and are scored
 have another offset than the truth. Kodak photographs get synthetic noise: Gaussian of
 σ 25 / 255, Poisson of 30 photons at white, a noise level function (Poisson of gain 0.02
 and Gaussian of σ 10 / 255), speckle (multiplicative Gaussian of σ 0.2) and
-salt-and-pepper (5 % of the values). "weak" are the same photographs with Gaussian noise
-of σ 5 and 10 / 255, rounded to 8 bits. "stains" is an RGB image whose colours are three of
-the FMD scenes. "official" is `paper-fast` from the weights of the
+salt-and-pepper (5 % of the values). "weak" are the same photographs with Gaussian
+noise of σ 5 and 10 / 255, rounded to 8 bits. "stains" is an RGB image whose colours are
+three of the FMD scenes. "official" is `paper-fast` from the weights of the
 MPI authors, with the noise kind that the paper takes for such images, and
 "official-paper" is `paper` from the same. "CAREamics" trains Noise2Void on the one
 noisy image, which a crop of 256x256 pixels makes one batch an epoch, for 1,000 epochs.
