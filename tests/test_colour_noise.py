@@ -23,7 +23,7 @@ def told(image):
     """Return the noise of the brightness, alone and corrected."""
     brightness = BRIGHTNESS_FIRST.split(image)[0][None]
     alone = estimate_noise(brightness)
-    found = ColourNoise.of(image[None])
+    found = ColourNoise(lambda: image[None])
     return alone, found.of_brightness(alone, brightness), found
 
 

@@ -79,10 +79,10 @@ def test_what_is_left_of_stripes_and_noise_is_found_in_the_result(rng):
     clean = skimage.data.brick()[100:228, 20:148].astype(float)
     noisy = clean + 15 * rng.standard_normal(clean.shape)
     noisy += 10 * rng.standard_normal((1, 128))
-    result = denoise(noisy, n_iter=0, n_passes=8)
+    result = denoise(noisy, n_iter=20, n_passes=8)
     assert result.report["config"]["mask_shape"] == "columns"
-    # Filtered once, as hidden columns are predicted, it is off by 6.3.
-    assert np.sqrt(np.square(result.image - clean).mean()) < 5.8
+    # Filtered once, as hidden columns are predicted, it is off by 5.6.
+    assert np.sqrt(np.square(result.image - clean).mean()) < 5.3
 
 
 def test_a_pixel_without_a_prediction_is_not_brightened(rng):

@@ -7,8 +7,9 @@ brightness, so that the noise of the differences is better known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,24 +29,22 @@ _PRESENT = 0.005
 _LEAST, _MOST, _MOST_IF_SHARED = 0.9, 1.15, 1.5
 
 
-@dataclass(frozen=True)
 class ColourNoise:
-    """What colour differences tell of the noise.
+    """What colour differences tell of the noise, measured when it is asked for.
 
-    Attributes
+    Parameters
     ----------
-    differences : sequence of NoiseEstimate
-        Of each of the two that is not constant.
-    signal_range : float
-        Distance of the 0.1 and 99.9 percentiles of the brightness.
+    read : callable
+        Returns planes whose colours have structure in common, shape (N, Y, X, 3).
     """
 
-    differences: Sequence[NoiseEstimate]
-    signal_range: float
+    def __init__(self, read: Callable[[], NDArray[Any]]) -> None:
+        self._read = read
 
-    @classmethod
-    def of(cls, planes: NDArray[Any]) -> ColourNoise:
-        """Measure planes whose colours have structure in common, (N, Y, X, 3)."""
+    @cached_property
+    def _measured(self) -> tuple[list[NoiseEstimate], float]:
+        """The noise of each difference that is not constant; the brightness' range."""
+        planes = self._read()
         brightness, *differences = BRIGHTNESS_FIRST.split(planes)
         found = [
             estimate_noise(plane, intensity=light_in_difference(number, planes))
@@ -53,13 +52,14 @@ class ColourNoise:
             if plane.min() < plane.max()
         ]
         low, high = np.percentile(brightness, (0.1, 99.9))
-        return cls(found, float(high - low))
+        return found, float(high - low)
 
     @property
     def present(self) -> bool:
         """Whether there is noise beyond doubt."""
-        least = _PRESENT * self.signal_range
-        return [one.rms > least for one in self.differences] == [True, True]
+        differences, signal_range = self._measured
+        least = _PRESENT * signal_range
+        return [one.rms > least for one in differences] == [True, True]
 
     def of_difference(
         self, noise: NoiseEstimate, planes: NDArray[Any]
@@ -87,7 +87,7 @@ class ColourNoise:
             max(noise.correlation),
         ):
             noise = estimate_noise(planes, neighbours=neighbours)
-        rms = float(np.sqrt(np.mean([one.rms**2 for one in self.differences])))
+        rms = float(np.sqrt(np.mean([one.rms**2 for one in self._measured[0]])))
         most = _MOST_IF_SHARED if noise.shared else _MOST
         right = float(np.clip(noise.rms, _LEAST * rms, most * rms))
         return replace(noise.times(right / noise.rms), confirmed=True)
@@ -97,9 +97,10 @@ class ColourNoise:
         found = NeighbourCorrelation(noise.correlation, noise.shared, noise.certain)
         if not noise.neighbours_correlate:
             return found  # no structure hides it
-        if not any(one.neighbours_correlate for one in self.differences):
+        differences, _ = self._measured
+        if not any(one.neighbours_correlate for one in differences):
             return NeighbourCorrelation((0.0, 0.0), by_noise=False)
-        shared = [one for one in self.differences if one.shared]
+        shared = [one for one in differences if one.shared]
         if noise.shared or not shared:
             return found
         return NeighbourCorrelation(shared[0].correlation, by_noise=True)

@@ -110,10 +110,9 @@ class ColourDenoising(JointDenoising):
         chosen = planes_to_look_at(list(grid.indices()), grid)
         together = have_structure_in_common(self._colours[index] for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
-        noise = None
-        if together:
-            planes = np.stack([self._colours[index] for index in chosen])
-            noise = ColourNoise.of(planes)
+        noise = ColourNoise(
+            lambda: np.stack([self._colours[index] for index in chosen])
+        )
         runs: list[StackDenoising] = []
         for number in range(3):
             component: Any = _Component(
@@ -122,7 +121,7 @@ class ColourDenoising(JointDenoising):
             if not self._on_disk:
                 component = component[...]
             light = correct = None
-            if noise is not None:
+            if together:
                 correct = noise.of_difference if number > 0 else noise.of_brightness
             if together and number > 0:
                 light = _Component(self._colours, partial(light_in_difference, number))
