@@ -83,3 +83,16 @@ def test_weak_noise_of_a_photograph_is_removed_and_none_is_left(photograph, rng)
     assert after < 0.75 * before
     with pytest.warns(UserWarning, match="nothing to remove"):
         denoise(clean, preset="fast", rgb=True)
+
+
+def test_a_brightness_without_noise_is_left_as_it_is(rng):
+    noise = 5 * rng.standard_normal((128, 128))
+    rows = np.mgrid[:128, :128][0]
+    bright = 100.0 + (rows > 60)
+    image = np.stack([bright + noise, bright, bright - noise], axis=-1)
+    image[..., 1] += 3 * rng.standard_normal((128, 128))
+    image[..., 0] -= image[..., 1] - bright
+    alone, corrected, found = told(np.round(image, 9))
+    assert found.present
+    assert np.isfinite(corrected.rms)
+    assert corrected.rms == alone.rms < 1e-6

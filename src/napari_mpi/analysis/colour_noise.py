@@ -81,26 +81,23 @@ class ColourNoise:
         """
         if not self.present:
             return noise
-        neighbours = self._neighbours(noise)
-        if (neighbours.by_noise, max(neighbours.correlation)) != (
-            noise.shared,
-            max(noise.correlation),
-        ):
+        if (neighbours := self._neighbours(noise)) is not None:
             noise = estimate_noise(planes, neighbours=neighbours)
+        if noise.negligible:  # it cannot be scaled
+            return noise
         rms = float(np.sqrt(np.mean([one.rms**2 for one in self._measured[0]])))
         most = _MOST_IF_SHARED if noise.shared else _MOST
         right = float(np.clip(noise.rms, _LEAST * rms, most * rms))
         return replace(noise.times(right / noise.rms), confirmed=True)
 
-    def _neighbours(self, noise: NoiseEstimate) -> NeighbourCorrelation:
-        """Return how neighbours correlate, in brightness or differences."""
-        found = NeighbourCorrelation(noise.correlation, noise.shared, noise.certain)
+    def _neighbours(self, noise: NoiseEstimate) -> NeighbourCorrelation | None:
+        """Return how neighbours correlate, if the differences know better."""
         if not noise.neighbours_correlate:
-            return found  # no structure hides it
+            return None  # no structure hides it
         differences, _ = self._measured
         if not any(one.neighbours_correlate for one in differences):
             return NeighbourCorrelation((0.0, 0.0), by_noise=False)
         shared = [one for one in differences if one.shared]
         if noise.shared or not shared:
-            return found
+            return None
         return NeighbourCorrelation(shared[0].correlation, by_noise=True)
