@@ -27,6 +27,7 @@ _PRESENT = 0.005
 # The noise of the brightness over that of the differences: white noise is about equal.
 # Demosaicing and gamma correction, which make neighbours share it, weaken differences.
 _LEAST, _MOST, _MOST_IF_SHARED = 0.9, 1.15, 1.5
+_MAX_PIXELS, _LEAST_ROWS = 4_000_000, 64
 
 
 class ColourNoise:
@@ -45,6 +46,11 @@ class ColourNoise:
     def _measured(self) -> tuple[list[NoiseEstimate], float]:
         """The noise of each difference that is not constant; the brightness' range."""
         planes = self._read()
+        # Rows in the middle of a large plane tell enough, and are held as floats.
+        height, width = planes.shape[1:3]
+        n_rows = max(_LEAST_ROWS, _MAX_PIXELS // width)
+        top = max(0, (height - n_rows) // 2)
+        planes = planes[:, top : top + n_rows]
         brightness, *differences = BRIGHTNESS_FIRST.split(planes)
         found = [
             estimate_noise(plane, intensity=light_in_difference(number, planes))
