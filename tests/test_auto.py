@@ -90,6 +90,15 @@ def test_what_is_too_weak_to_remove_is_left(rms, correlation, shared, clean):
     assert ("nothing to remove" in choice.reason) is clean
 
 
+@pytest.mark.parametrize(("rms", "clean"), [(1.5, True), (1.9, False)])
+def test_less_noise_is_removed_where_it_was_told_from_texture(rms, clean):
+    noise = replace(with_noise(correlation=(0.5, 0.5)), rms=rms)
+    assert choose(noise).clean
+    choice = choose(replace(noise, told_apart=True))
+    assert choice.clean is clean
+    assert (f"the noise is only {rms:.1f} %" in choice.reason) is clean
+
+
 def test_an_image_is_clean_only_if_each_part_of_it_is():
     quiet = replace(with_noise(correlation=(0.3, 0.0), shared=True), rms=3.0)
     assert choose(quiet).clean

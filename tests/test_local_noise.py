@@ -40,6 +40,14 @@ def test_texture_that_was_not_predicted_is_no_noise(name, sigma, rng):
     assert np.median(excess) == pytest.approx(1, abs=0.2)
 
 
+def test_the_more_texture_looks_like_noise_the_stronger_has_the_excess_to_be(rng):
+    noisy = 20 * rng.standard_normal((1, 128, 128))
+    expected = np.full_like(noisy, 100.0)
+    assert np.median(noise_excess(noisy, 0 * noisy, expected)) > 3
+    assert np.all(noise_excess(noisy, 0 * noisy, expected, 0.6) == 1)
+    assert np.median(noise_excess(noisy, 0 * noisy, expected / 4, 0.6)) > 12
+
+
 def test_planes_of_a_few_blocks_are_taken_as_expected(rng):
     noisy = 50 * rng.standard_normal((1, 24, 200))
     assert np.all(noise_excess(noisy, 0 * noisy, np.ones_like(noisy)) == 1)

@@ -29,6 +29,7 @@ _UNAWARE_RATIO = NOISE_KINDS["correlated"]["mask_ratio"]
 # The more neighbours correlate in what looks weak, the more likely it is structure.
 _CLEAN, _CLEAN_IF_CORRELATED, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
 _CLEAN_IF_BLURRED = 0.026  # by noise alone
+_CLEAN_IF_TOLD_APART = 0.0175  # which is noise, however much neighbours correlate
 _UNCORRELATED, _CORRELATED = 0.1, 0.2
 # Noise of single pixels that is so strong in a part of the image is removed.
 _CLEAN_IN_PART = 0.045
@@ -84,6 +85,8 @@ def choose(
     limit = float(np.interp(correlation, between, (_CLEAN, _CLEAN_IF_CORRELATED)))
     if striped:
         limit = _CLEAN
+    elif noise.told_apart:
+        limit = _CLEAN_IF_TOLD_APART
     elif noise.shared:
         limit = _CLEAN_IF_BLURRED if noise.certain else _CLEAN_IF_SHARED
     in_part = noise.strongest / noise.signal_range if noise.signal_range > 0 else 0.0
@@ -94,6 +97,11 @@ def choose(
                 f"There is nothing to remove: the noise is {share} at most, and what "
                 "little varies from pixel to pixel may be structure."
             )
+            if noise.told_apart:
+                reason = (
+                    f"There is nothing to remove that is worth the risk: the noise is "
+                    f"only {share}."
+                )
             return Choice(config, True, reason)
         share += f", and {100 * in_part:.1f} % in a part of the image"
         independent = True

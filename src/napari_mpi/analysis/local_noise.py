@@ -63,7 +63,10 @@ class LocalNoise:
 
 
 def noise_excess(
-    noisy: NDArray[Any], estimate: NDArray[Any], variance: NDArray[Any]
+    noisy: NDArray[Any],
+    estimate: NDArray[Any],
+    variance: NDArray[Any],
+    share: float = 1.0,
 ) -> NDArray[Any]:
     """Return how many times stronger than expected independent noise is locally.
 
@@ -76,6 +79,9 @@ def noise_excess(
         The image and its prediction from other pixels, shape (C, Y, X).
     variance : ndarray
         Variance of the noise that is expected, of the same shape.
+    share : float
+        Its standard deviation over that of noise and texture where texture is weakest,
+        see `napari_mpi.analysis.noise.NoiseEstimate`.
 
     Returns
     -------
@@ -95,15 +101,16 @@ def noise_excess(
     difference = (without_hot_pixels(noisy) - estimate) / scale
     high = np.abs(ndimage.convolve(difference, _HIGH_PASS[np.newaxis], mode="mirror"))
     ratio = (_typical(high) / _MEAN_ABSOLUTE) ** 2
-    if ratio.max() <= _MAYBE:
+    maybe, surely = (limit / share**2 for limit in (_MAYBE, _SURELY))
+    if ratio.max() <= maybe:
         return as_expected
-    share = ratio / np.maximum(_typical(difference**2), _TINY)
-    by_noise = np.clip((share - _TEXTURE) / (_WHITE - _TEXTURE), 0, 1)
+    white = ratio / np.maximum(_typical(difference**2), _TINY)
+    by_noise = np.clip((white - _TEXTURE) / (_WHITE - _TEXTURE), 0, 1)
     ratio = 1 + by_noise * (ratio - 1)
     ratio = ratio.astype(variance.dtype)
     found = np.stack([_enlarged(one, (height, width)) for one in ratio])
-    rise = (_SURELY - 1) / (_SURELY - _MAYBE)
-    excess: NDArray[Any] = np.maximum(1, np.minimum(found, 1 + rise * (found - _MAYBE)))
+    rise = (surely - 1) / (surely - maybe)
+    excess: NDArray[Any] = np.maximum(1, np.minimum(found, 1 + rise * (found - maybe)))
     return excess
 
 

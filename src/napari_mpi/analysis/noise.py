@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_mpi.analysis.kurtosis import BLOCK, noise_share
 from napari_mpi.analysis.noise_blocks import (
     Blocks,
     NoiseLevel,
@@ -32,7 +33,7 @@ from napari_mpi.analysis.shared_noise import (
     NeighbourCorrelation,
     image_correlation,
 )
-from napari_mpi.analysis.stripes import stripe_variances
+from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 from napari_mpi.arrays.intensity import without_hot_pixels
 from napari_mpi.arrays.spread import evenly
 
@@ -57,6 +58,11 @@ _NEGLIGIBLE = 1e-6
 _STRUCTURED = 5.0
 # With less of the power in high frequencies, these do not tell how strong noise is.
 _ENOUGH_HIGH = 0.04
+# Counts of so few steps, as a standard deviation, are not distributed normally.
+_FEWEST_STEPS = 2.0
+# There surely is noise if there is some, so many standard errors below what was told,
+# and if that is no more than this share of what was found.
+_SURELY, _MOST_TOLD = 2.0, 1.15
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,12 @@ class NoiseEstimate:
         Share of pixels at the highest value that occurs, 0 if it occurs just once.
     step : float
         Smallest distance of two values that occur: the quantisation.
+    told_apart : bool
+        Whether noise is in the image beyond doubt, as it was told from texture (see
+        `napari_mpi.analysis.kurtosis`).
+    share : float
+        Standard deviation of the noise over that of noise and texture together, where
+        the latter is weakest.
     confirmed : bool
         Whether there is noise beyond doubt, however weak, because something besides
         the image tells so (see `napari_mpi.analysis.colour_noise`).
@@ -119,6 +131,8 @@ class NoiseEstimate:
     stripes: tuple[float, float]
     saturated: float
     step: float
+    told_apart: bool = False
+    share: float = 1.0
     confirmed: bool = False
 
     @property
@@ -261,7 +275,7 @@ def estimate_noise(
         found_level = fit_noise_level(high, may_bend=True)
     lines = stripe_variances(sample)
     whole = found_level.rms(depends_on, inside) ** 2 + sum(lines)
-    return NoiseEstimate(
+    estimate = NoiseEstimate(
         offset=found_level.offset,
         read_noise=float(np.sqrt(found_level.floor)),
         gain=found_level.slope,
@@ -277,6 +291,24 @@ def estimate_noise(
         saturated=at_highest if at_highest > 1 / sample.size else 0.0,
         step=step,
     )
+    blocks = Blocks.of(sample, BLOCK, intensity=depends_on, stride=2)
+    return _told_apart(estimate, blocks, found_level)
+
+
+def _told_apart(
+    found: NoiseEstimate, blocks: Blocks, level: NoiseLevel
+) -> NoiseEstimate:
+    """Return noise without the texture that was taken for noise, if that shows."""
+    unlike = found.shared or found.speckle > 0 or max(found.stripes) > STRIPED
+    if unlike or found.rms < _FEWEST_STEPS * found.step:
+        return found
+    told = noise_share(blocks, level)
+    if told is None:
+        return found
+    share, error = told
+    sure = share > _SURELY * error and share < _MOST_TOLD
+    share = min(share + error, 1.0)
+    return replace(found.times(share), told_apart=sure, share=share)
 
 
 def _sample(stack: NDArray[Any]) -> Array:

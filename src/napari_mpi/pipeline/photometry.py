@@ -168,7 +168,9 @@ class Photometry:
         if self.mask_shape != "pixels":
             freed = without_lines(scaled, blind, self.mask_shape)
         if self.own_pixel:
-            excess = noise_excess(freed, blind, local.variance(blind))
+            excess = noise_excess(
+                freed, blind, local.variance(blind), local.noise.share
+            )
             local = replace(local, excess=excess)
         variance = local.variance(blind)
         unexplained = unexplained_variance(freed, blind, variance)
