@@ -20,7 +20,7 @@ __all__ = ["LocalNoise", "noise_excess"]
 _BLOCK, _N_BLOCKS, _MAYBE, _SURELY = 8, 5, 2.5, 4.0
 # White noise is as strong in high frequencies as in all. What is not predicted is
 # texture up to the lower share of its variance in these, noise from the higher one on.
-_TEXTURE, _WHITE = 0.5, 0.75
+_TEXTURE, _WHITE = 0.75, 0.9
 # Differences of differences along Y and X, as strong as the white noise they are of.
 _HIGH_PASS = np.outer([1, -2, 1], [1, -2, 1]) / 6
 # The mean absolute value of a standard normal number.
@@ -105,6 +105,7 @@ def noise_excess(
     if ratio.max() <= maybe:
         return as_expected
     white = ratio / np.maximum(_typical(difference**2), _TINY)
+    white = ndimage.uniform_filter(white, (0, 5, 5))
     by_noise = np.clip((white - _TEXTURE) / (_WHITE - _TEXTURE), 0, 1)
     ratio = 1 + by_noise * (ratio - 1)
     ratio = ratio.astype(variance.dtype)

@@ -60,9 +60,9 @@ _STRUCTURED = 5.0
 _ENOUGH_HIGH = 0.04
 # Counts of so few steps, as a standard deviation, are not distributed normally.
 _FEWEST_STEPS = 2.0
-# There surely is noise if there is some, so many standard errors below what was told,
-# and if that is no more than this share of what was found.
-_SURELY, _MOST_TOLD = 2.0, 1.15
+# There surely is noise if its share of what was found is known to so much, and is not
+# above one by more than chance.
+_MOST_ERROR, _MOST_SHARE = 0.1, 1.15
 
 
 @dataclass(frozen=True)
@@ -306,7 +306,7 @@ def _told_apart(
     if told is None:
         return found
     share, error = told
-    sure = share > _SURELY * error and share < _MOST_TOLD
+    sure = error < min(_MOST_ERROR, share / 2) and share < _MOST_SHARE
     share = min(share + error, 1.0)
     return replace(found.times(share), told_apart=sure, share=share)
 

@@ -41,8 +41,13 @@ __all__ = ["Photometry", "PlaneEstimate"]
 # Local means are taken with a Gaussian of this standard deviation, in pixels: wide
 # enough that hardly any noise is left in them.
 _MEAN_SIGMA = 24.0
-# Noise that neighbours share is predicted in part; so much stronger it is taken to be.
-_CAUTION = 1.5
+# Some noise is in any estimate, and more where neighbours share it, as it is predicted
+# in part: its variance is taken to be so many times as large.
+_CAUTION, _CAUTION_IF_SHARED = 1.15, 1.5
+# Noisy values that correct the prediction by so much, as a share of the noise variance,
+# leave an estimate that is filtered once before it tells what is signal, in part or
+# altogether: it is as noisy as the image there.
+_NOISY_IN_PART, _NOISY = 0.25, 0.75
 # So much of an estimate's squared error does not become less with the noise, as planes
 # that show the same are wrong alike; measured on the sequences of `benchmarks.stacks`.
 _IN_COMMON = 1 / 3
@@ -190,7 +195,7 @@ class Photometry:
             )
             values = combine_with_input(freed, blind, wrong, local.variance(blind))
             if self.wiener:
-                values = self._filtered(freed, values, blind, local, device)
+                values = self._filtered_twice(freed, values, blind, local, device)
             if self.wiener and self.mask_shape != "pixels":
                 # What lines have in common is known better now, and so is the rest.
                 freed = without_lines(scaled, values, self.mask_shape)
@@ -283,7 +288,27 @@ class Photometry:
 
     @property
     def _caution(self) -> float:
-        return 1.0 if self.own_pixel else _CAUTION
+        return _CAUTION if self.own_pixel else _CAUTION_IF_SHARED
+
+    def _filtered_twice(
+        self,
+        noisy: NDArray[Any],
+        estimate: NDArray[Any],
+        blind: NDArray[Any],
+        local: LocalNoise,
+        device: torch.device,
+    ) -> NDArray[Any]:
+        """Filter, and once more by what came out, where the estimate is noisy."""
+        filtered = self._filtered(noisy, estimate, blind, local, device)
+        variance = float(local.variance(blind).mean())
+        if not self.own_pixel or variance == 0:
+            return filtered
+        by_noisy_values = float(np.square(estimate - blind).mean()) / variance
+        share = float(np.interp(by_noisy_values, (_NOISY_IN_PART, _NOISY), (0, 1)))
+        if share == 0:
+            return filtered
+        better = estimate + share * (filtered - estimate)
+        return self._filtered(noisy, better, blind, local, device)
 
     def _filtered(
         self,
