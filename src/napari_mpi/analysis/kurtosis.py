@@ -26,6 +26,8 @@ BLOCK = np.empty((64, 0))
 _LOWEST = 4
 # Parts that are left out in turn, to see how much the result depends on them.
 _N_PARTS = 16
+# A kurtosis is not known from fewer blocks.
+_FEWEST_BLOCKS = 400
 # Where less than this share of the mean variance is expected, so much is.
 _LEAST_SHARE = 0.01
 # Frequencies that fit badly pull by the root of their distance, which is no less than
@@ -57,7 +59,7 @@ def noise_share(blocks: Blocks, level: NoiseLevel) -> tuple[float, float] | None
     squares = (flat @ np.kron(waves, waves)[high].T) ** 2  # (N, frequencies)
     expected = level.variance(blocks.mean)
     least = _LEAST_SHARE * expected.mean()
-    if len(squares) < _N_PARTS or least == 0:
+    if len(squares) < _FEWEST_BLOCKS or least == 0:
         return None
     squares /= np.maximum(expected, least)[:, np.newaxis]
     parts = np.array_split(squares, _N_PARTS)
