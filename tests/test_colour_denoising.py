@@ -111,6 +111,15 @@ def test_a_gray_image_in_colour_stays_gray(noisy):
     assert np.ptp(image.astype(int), axis=-1).max() <= 1
 
 
+def test_empty_planes_do_not_tell_of_the_others(colour_image):
+    stack = np.zeros((5, *colour_image.shape), colour_image.dtype)
+    stack[1] = colour_image
+    alone = denoise(colour_image, rgb=True, preset="fast", n_iter=2)
+    result = denoise(stack, rgb=True, preset="fast", n_iter=2)
+    found, expected = (one.report["noise_estimate"]["rms"] for one in (result, alone))
+    assert found == pytest.approx(expected, rel=0.02)
+
+
 def test_a_constant_colour_image_is_returned_as_it_is():
     image = np.full((20, 20, 3), (1, 2, 3), np.uint8)
     with pytest.warns(UserWarning, match="constant") as caught:

@@ -4,6 +4,7 @@ import skimage.data
 from scipy import ndimage
 
 from napari_mpi import denoise
+from napari_mpi.analysis import colour_noise
 from napari_mpi.analysis.colour_noise import ColourNoise
 from napari_mpi.analysis.noise import estimate_noise
 from napari_mpi.arrays.colour import BRIGHTNESS_FIRST
@@ -96,3 +97,23 @@ def test_a_brightness_without_noise_is_left_as_it_is(rng):
     assert found.present
     assert np.isfinite(corrected.rms)
     assert corrected.rms == alone.rms < 1e-6
+
+
+@pytest.mark.parametrize("light", [(0.2, 1.0), (1.0, 0.2)], ids=["dark", "bright"])
+def test_a_large_image_is_looked_at_in_all_its_parts(light, rng, monkeypatch):
+    monkeypatch.setattr(colour_noise, "_MAX_PIXELS", 256 * 512)
+    middle, outside = light
+    rows = np.abs(np.mgrid[-256:256, :256][0])
+    gray = 20 + 180 * np.where(rows < 128, middle, outside)
+    photons = rng.poisson(np.stack([gray] * 3, axis=-1)).astype(float)
+    alone, corrected, found = told(photons)
+    assert found.present
+    assert corrected.rms == pytest.approx(alone.rms, rel=0.15)
+
+
+def test_noise_is_weak_or_strong_for_the_whole_image(photograph, rng):
+    gray = np.repeat(photograph[..., :1], 3, axis=-1)
+    noisy = np.round(gray + rng.standard_normal(gray.shape)).astype(np.uint8)
+    with pytest.warns(UserWarning, match="nothing to remove"):
+        result = denoise(noisy, preset="fast", rgb=True)
+    assert np.array_equal(result.image, noisy)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import skimage.data
 
-from napari_mpi.analysis.kurtosis import BLOCK, noise_share
+from napari_mpi.analysis.kurtosis import noise_share
 from napari_mpi.analysis.noise import estimate_noise
-from napari_mpi.analysis.noise_blocks import Blocks, NoiseLevel
+from napari_mpi.analysis.noise_blocks import NoiseLevel
 from napari_mpi.training.synthetic import fluorescence_image
 
 
 def share(image, strength):
-    blocks = Blocks.of(image[np.newaxis], BLOCK, stride=2)
-    return noise_share(blocks, NoiseLevel(0.0, strength**2))
+    planes = image[np.newaxis]
+    return noise_share(planes, NoiseLevel(0.0, strength**2), planes)
 
 
 def photograph(name):
@@ -49,7 +49,7 @@ def test_the_less_structure_fits_the_less_sure_it_is(rng):
 def test_what_does_not_tell_is_no_error(image):
     told = share(image, 1.0)
     assert told is None or (told[0] >= 0 and np.isfinite(told).all())
-    assert noise_share(Blocks.of(image[np.newaxis], BLOCK), NoiseLevel(0, 0)) is None
+    assert share(image, 0.0) is None
 
 
 def test_noise_below_texture_is_neither_over_nor_underestimated(texture, rng):

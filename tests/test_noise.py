@@ -208,6 +208,17 @@ def test_of_a_huge_image_a_part_is_enough(rng):
     assert estimate.signal_range == pytest.approx(2 * 3.09 * 5, rel=0.05)
 
 
+def test_stripes_and_texture_stay_when_noise_is_found_to_be_weaker(clean, rng):
+    rows = 20 * rng.standard_normal((len(clean), 1))
+    found = estimate_noise(clean + rows + 30 * white(rng, clean))
+    weaker = found.times(0.8)
+    assert weaker.rms == 0.8 * found.rms
+    assert weaker.stripes[0] * weaker.rms**2 == pytest.approx(
+        found.stripes[0] * found.rms**2
+    )
+    assert weaker.rms**2 + weaker.texture**2 == pytest.approx(found.rms**2)
+
+
 def test_the_image_is_not_changed(clean):
     before = clean.copy()
     estimate_noise(clean)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import skimage.data
 from scipy import ndimage
 
 from napari_mpi.analysis.noise import estimate_noise
@@ -37,6 +38,16 @@ def test_the_truth_passes(noisy, clean):
     assert result.structure_removed < 0.1
     assert result.noise_left < 0.15
     assert abs(result.drift) < 0.05
+
+
+@pytest.mark.parametrize("name", ["brick", "gravel"])
+@pytest.mark.parametrize("sigma", [3, 10])
+def test_texture_is_no_noise_that_remains(name, sigma, rng):
+    texture = getattr(skimage.data, name)()[np.newaxis, :256, :256].astype(float)
+    noisy = texture + sigma * rng.standard_normal(texture.shape)
+    assert verdict(noisy, texture).noise_left < 0.2
+    assert verdict(noisy, (noisy + texture) / 2).noise_left == pytest.approx(0.5, 0.2)
+    assert verdict(noisy, noisy).noise_left == pytest.approx(1, 0.05)
 
 
 def test_over_smoothing_is_called_removed_structure(noisy):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
 from napari_mpi.analysis.shared_noise import NeighbourCorrelation
 from napari_mpi.arrays.colour import BRIGHTNESS_FIRST, light_in_difference
+from napari_mpi.arrays.spread import evenly
 
 __all__ = ["ColourNoise"]
 
@@ -27,7 +28,7 @@ _PRESENT = 0.005
 # The noise of the brightness over that of the differences: white noise is about equal.
 # Demosaicing and gamma correction, which make neighbours share it, weaken differences.
 _LEAST, _MOST, _MOST_IF_SHARED = 0.9, 1.15, 1.5
-_MAX_PIXELS, _LEAST_ROWS = 4_000_000, 64
+_MAX_PIXELS, _N_STRIPS, _LEAST_ROWS = 4_000_000, 4, 64
 
 
 class ColourNoise:
@@ -46,11 +47,12 @@ class ColourNoise:
     def _measured(self) -> tuple[list[NoiseEstimate], float]:
         """The noise of each difference that is not constant; the brightness' range."""
         planes = self._read()
-        # Rows in the middle of a large plane tell enough, and are held as floats.
+        # Some strips of a large plane tell enough, and are held as floats.
         height, width = planes.shape[1:3]
-        n_rows = max(_LEAST_ROWS, _MAX_PIXELS // width)
-        top = max(0, (height - n_rows) // 2)
-        planes = planes[:, top : top + n_rows]
+        n_rows = max(_LEAST_ROWS, _MAX_PIXELS // width // _N_STRIPS)
+        if n_rows * _N_STRIPS < height:
+            starts = evenly(height - n_rows, _N_STRIPS)
+            planes = np.concatenate([planes[:, top : top + n_rows] for top in starts])
         brightness, *differences = BRIGHTNESS_FIRST.split(planes)
         found = [
             estimate_noise(plane, intensity=light_in_difference(number, planes))
@@ -70,8 +72,13 @@ class ColourNoise:
     def of_difference(
         self, noise: NoiseEstimate, planes: NDArray[Any]
     ) -> NoiseEstimate:
-        """Return the noise of planes of a difference, with what is known besides."""
-        return replace(noise, confirmed=self.present)
+        """Return the noise of planes of a difference, with what is known besides.
+
+        It is weak or strong for the whole image, of which differences may be a small
+        part.
+        """
+        signal_range = max(noise.signal_range, self._measured[1])
+        return replace(noise, confirmed=self.present, signal_range=signal_range)
 
     def of_brightness(
         self, noise: NoiseEstimate, planes: NDArray[Any]
@@ -106,4 +113,6 @@ class ColourNoise:
         shared = [one for one in differences if one.shared]
         if noise.shared or not shared:
             return None
-        return NeighbourCorrelation(shared[0].correlation, by_noise=True)
+        return NeighbourCorrelation(
+            shared[0].correlation, by_noise=True, certain=shared[0].certain
+        )

@@ -15,13 +15,11 @@ from scipy.fft import dct
 
 from napari_mpi.analysis.noise_blocks import Blocks, NoiseLevel
 
-__all__ = ["BLOCK", "noise_share"]
+__all__ = ["noise_share"]
 
 Array = NDArray[np.float64]
 
-BLOCK = np.empty((64, 0))
-"""What is removed from blocks for this, of 8x8 pixels: nothing."""
-
+_SIZE, _STRIDE = 8, 2  # of blocks, in pixels
 # The lowest frequencies, counted along Y and X together, differ in their kurtosis.
 _LOWEST = 4
 # Parts that are left out in turn, to see how much the result depends on them.
@@ -36,15 +34,19 @@ _N_FITS, _LEAST_DISTANCE = 10, 0.3
 _NORMAL = 3.0  # the kurtosis of a normal distribution
 
 
-def noise_share(blocks: Blocks, level: NoiseLevel) -> tuple[float, float] | None:
+def noise_share(
+    planes: Array, level: NoiseLevel, intensity: Array
+) -> tuple[float, float] | None:
     """Return how much of what was taken for white noise is noise, and how surely.
 
     Parameters
     ----------
-    blocks : Blocks
-        Of the image, less `BLOCK`, in the order of their places.
+    planes : ndarray
+        Noisy planes, shape (N, Y, X).
     level : NoiseLevel
         What was found.
+    intensity : ndarray
+        What the noise depends on, of the shape of the planes.
 
     Returns
     -------
@@ -52,9 +54,10 @@ def noise_share(blocks: Blocks, level: NoiseLevel) -> tuple[float, float] | None
         The standard deviation of the noise over what was found, and the standard error
         of that share; None where the image does not tell, as with hardly any structure.
     """
-    size = blocks.residual.shape[-1]
-    waves = dct(np.eye(size), axis=0, norm="ortho")
-    high = np.add.outer(range(size), range(size)).ravel() >= _LOWEST
+    nothing = np.empty((_SIZE**2, 0))
+    blocks = Blocks.of(planes, nothing, intensity=intensity, stride=_STRIDE)
+    waves = dct(np.eye(_SIZE), axis=0, norm="ortho")
+    high = np.add.outer(range(_SIZE), range(_SIZE)).ravel() >= _LOWEST
     flat = blocks.residual.reshape(len(blocks.residual), -1)
     squares = (flat @ np.kron(waves, waves)[high].T) ** 2  # (N, frequencies)
     expected = level.variance(blocks.mean)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.kurtosis import BLOCK, noise_share
+from napari_mpi.analysis.kurtosis import noise_share
 from napari_mpi.analysis.noise_blocks import (
     Blocks,
     NoiseLevel,
@@ -37,7 +37,11 @@ from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 from napari_mpi.arrays.intensity import without_hot_pixels
 from napari_mpi.arrays.spread import evenly
 
-__all__ = ["NoiseEstimate", "estimate_noise"]
+__all__ = ["TOO_COARSE", "NoiseEstimate", "estimate_noise"]
+
+TOO_COARSE = 0.1
+"""Error by rounding, as a share of the noise, that costs a decibel or more where a
+fifth of the noise is left."""
 
 Array = NDArray[np.float64]
 _TINY = float(np.finfo(float).tiny)
@@ -111,7 +115,7 @@ class NoiseEstimate:
         `napari_mpi.analysis.kurtosis`).
     share : float
         Standard deviation of the noise over that of noise and texture together, where
-        the latter is weakest.
+        the latter is weakest, if they were told apart; by its standard error more.
     confirmed : bool
         Whether there is noise beyond doubt, however weak, because something besides
         the image tells so (see `napari_mpi.analysis.colour_noise`).
@@ -150,8 +154,23 @@ class NoiseEstimate:
         """Standard deviation of the noise in units of the signal range."""
         return self.rms / self.signal_range if self.signal_range > 0 else 0.0
 
+    @property
+    def texture(self) -> float:
+        """Standard deviation of texture where it is weakest; 0 if it was not found."""
+        return float(self.rms * np.sqrt(1 / self.share**2 - 1))
+
+    @property
+    def rounding(self) -> float:
+        """The error by rounding to whole numbers, as a share of the noise."""
+        # A number between two whole ones is off by the root of a twelfth in the mean.
+        return 0.0 if self.negligible else float(12**-0.5 / self.rms)
+
     def times(self, factor: float) -> NoiseEstimate:
-        """Return noise that is so many times as strong."""
+        """Return noise that is so many times as strong as what was found.
+
+        Of a fixed sum, stripes then have another share, and so has texture.
+        """
+        rows, columns = (min(share / factor**2, 1.0) for share in self.stripes)
         return replace(
             self,
             read_noise=self.read_noise * factor,
@@ -159,6 +178,8 @@ class NoiseEstimate:
             speckle=self.speckle * factor,
             rms=self.rms * factor,
             strongest=self.strongest * factor,
+            stripes=(rows, columns),
+            share=min(self.share * factor, 1.0),
         )
 
     def scaled(self, offset: float, gain: float) -> NoiseEstimate:
@@ -214,7 +235,8 @@ def estimate_noise(
     -------
     NoiseEstimate
         Standard deviations are right to about a tenth where the image has some flat
-        places. Where there is structure everywhere, it counts as noise in part.
+        places, and mostly below texture, too. Where it cannot be told from noise, it
+        counts as noise in part.
 
     Notes
     -----
@@ -224,7 +246,8 @@ def estimate_noise(
     noise, which has hardly any of these, in what a low polynomial leaves. A line
     through the lower edge of these points, with both coefficients positive, is the
     Poisson-Gaussian model of Foi et al. (IEEE TIP 2008); where it misses them, there is
-    speckle, or noise that falls with the intensity.
+    speckle, or noise that falls with the intensity. Texture that is everywhere is told
+    from independent noise by the kurtosis (see `napari_mpi.analysis.kurtosis`).
 
     Examples
     --------
@@ -291,24 +314,22 @@ def estimate_noise(
         saturated=at_highest if at_highest > 1 / sample.size else 0.0,
         step=step,
     )
-    blocks = Blocks.of(sample, BLOCK, intensity=depends_on, stride=2)
-    return _told_apart(estimate, blocks, found_level)
+    return _told_apart(estimate, found_level, sample, depends_on)
 
 
 def _told_apart(
-    found: NoiseEstimate, blocks: Blocks, level: NoiseLevel
+    found: NoiseEstimate, level: NoiseLevel, planes: Array, intensity: Array
 ) -> NoiseEstimate:
     """Return noise without the texture that was taken for noise, if that shows."""
     unlike = found.shared or found.speckle > 0 or max(found.stripes) > STRIPED
     if unlike or found.rms < _FEWEST_STEPS * found.step:
         return found
-    told = noise_share(blocks, level)
+    told = noise_share(planes, level, intensity)
     if told is None:
         return found
     share, error = told
     sure = error < min(_MOST_ERROR, share / 2) and share < _MOST_SHARE
-    share = min(share + error, 1.0)
-    return replace(found.times(share), told_apart=sure, share=share)
+    return replace(found.times(min(share + error, 1.0)), told_apart=sure)
 
 
 def _sample(stack: NDArray[Any]) -> Array:

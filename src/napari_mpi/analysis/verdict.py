@@ -10,14 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.analysis.noise import TOO_COARSE, NoiseEstimate, estimate_noise
 from napari_mpi.analysis.shared_noise import NeighbourCorrelation
 
-__all__ = ["COARSE", "Verdict", "judge", "rounding_error"]
-
-COARSE = 0.1
-"""Error by rounding, as a share of the noise, that costs a decibel or more where a
-fifth of the noise is left."""
+__all__ = ["Verdict", "judge"]
 
 Array = NDArray[np.float64]
 
@@ -117,7 +113,10 @@ def judge(
         if noise.shared:  # with fine noise gone, coarse noise may stay
             known = estimate_noise(noisy, neighbours=neighbours, intensity=intensity)
             before = known.rms
-        left = remaining.rms / before
+        left = remaining.rms
+        if not remaining.told_apart:  # there may be texture in it
+            left = math.sqrt(max(left**2 - noise.texture**2, 0))
+        left /= before
     at_end = np.isin(denoised, limits) & ~np.isin(noisy, limits)
     found = {
         "std": float(difference.std()),
@@ -129,7 +128,7 @@ def judge(
         ),
         "drift": drift,
         "clipped": float(at_end.mean()),
-        "rounding": rounding_error(noise) if denoised.dtype.kind in "ui" else 0.0,
+        "rounding": noise.rounding if denoised.dtype.kind in "ui" else 0.0,
     }
     return Verdict(**found, warnings=tuple(_in_words(found)))
 
@@ -159,24 +158,18 @@ def _in_words(found: dict[str, float]) -> list[str]:
             "not compare absolute intensities with those of the input."
         )
     # What is rounded to an end of the range is not cut off.
-    if found["clipped"] > _MOST_CLIPPED and found["rounding"] <= COARSE:
+    if found["clipped"] > _MOST_CLIPPED and found["rounding"] <= TOO_COARSE:
         said.append(
             f"{100 * found['clipped']:.1f} % of the denoised pixels are cut off at an "
             "end of the range: convert the image to float32 first."
         )
-    if found["rounding"] > COARSE:
+    if found["rounding"] > TOO_COARSE:
         said.append(
             "The denoised image is rounded to whole numbers like the input, whose "
             "noise is hardly larger than one: choose the pixel type float32 to keep "
             "what lies between."
         )
     return said
-
-
-def rounding_error(noise: NoiseEstimate) -> float:
-    """Return the error by rounding to whole numbers as a share of the input's noise."""
-    # A number between two whole ones is off by the root of a twelfth in the mean.
-    return 0.0 if noise.negligible else float(12**-0.5 / noise.rms)
 
 
 def _structure_removed(after: Array, difference: Array, shared: bool) -> float:

@@ -21,7 +21,7 @@ from napari_mpi.arrays.colour import (
     light_in_difference,
 )
 from napari_mpi.arrays.intensity import to_dtype
-from napari_mpi.arrays.planes import PlaneGrid
+from napari_mpi.arrays.planes import Index, PlaneGrid
 from napari_mpi.engine import memory
 from napari_mpi.pipeline.denoising import Denoised
 from napari_mpi.pipeline.joint_denoising import (
@@ -38,14 +38,20 @@ __all__ = ["ColourDenoising"]
 
 def _colours_of(
     image: Any, grid: PlaneGrid, *, stuck_filled: bool, on_disk: bool
-) -> tuple[NDArray[Any], float]:
-    """Read the colours once, and tell which share of their pixels was filled."""
+) -> tuple[NDArray[Any], float, list[Index]]:
+    """Read the colours once.
+
+    Tell which share of their pixels was filled, and which planes are not empty.
+    """
     dtype = np.dtype(image.dtype).newbyteorder("=")
     colours = memory.allocate((*grid.shape[:-1], 3), dtype, on_disk)
     share = 0.0
+    not_empty = []
     for index in grid.indices():
         rgb = np.asarray(image[index])[..., :3]
         colours[index] = rgb
+        if rgb.min() < rgb.max():
+            not_empty.append(index)
         if stuck_filled:
             planes = np.moveaxis(rgb, -1, 0)  # (3, Y, X)
             filled = np.moveaxis(fill_stuck(planes, of_one_image=True), 0, -1)
@@ -53,7 +59,7 @@ def _colours_of(
             share += float(np.mean(filled != rgb)) / grid.n_planes
         memory.let_go(image)
         memory.let_go(colours)
-    return colours, share
+    return colours, share, not_empty
 
 
 class _Component:
@@ -104,10 +110,10 @@ class ColourDenoising(JointDenoising):
         self._source, self._grid = image, grid
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
         self._on_disk = memory.belongs_on_disk(image, n_bytes)
-        self._colours, self._stuck = _colours_of(
+        self._colours, self._stuck, not_empty = _colours_of(
             image, grid, stuck_filled=fill_stuck, on_disk=self._on_disk
         )
-        chosen = planes_to_look_at(list(grid.indices()), grid)
+        chosen = planes_to_look_at(not_empty or list(grid.indices()), grid)
         together = have_structure_in_common(self._colours[index] for index in chosen)
         self._axes = BRIGHTNESS_FIRST if together else ONE_BY_ONE
         noise = ColourNoise(

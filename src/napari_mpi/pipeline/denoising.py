@@ -33,8 +33,9 @@ class Denoised:
     uncertainty : ndarray, optional
         Estimated standard error of each denoised pixel, float32, in the input's units,
         where it was asked for. It comes from how much the predictions of a pixel
-        scatter, and so holds their random error and not the bias: structure that no
-        prediction shows is missing here, too. 0 in planes that were not filled.
+        scatter, and, over some ten pixels, from what lies between image and prediction
+        beyond noise. A small structure that no prediction shows is missing here, too.
+        0 in planes that were not filled.
     """
 
     image: NDArray[Any]

@@ -114,8 +114,11 @@ def forecast(
         n_networks = N_SNAPSHOTS if config.n_iter else 1
         n_passes = n_passes_made(config, n_networks)
         filtering = _filtering(piece, config, device) / piece[0].numel()
-        # Joining takes about as long as filtering, which then is done once more.
-        per_plane = n_passes * per_pass + filtering * (3 if n_kept else 1)
+        # Texture and lines are filtered twice. Joining takes about as long as
+        # filtering, which then is done once more.
+        n_filterings = 1 + config.own_pixel + (config.mask_shape != "pixels")
+        n_filterings += 2 if n_kept else 0
+        per_plane = n_passes * per_pass + filtering * n_filterings
         seconds += n_planes * n_pixels * per_plane
         tile = memory.fitting_tile_size(TILE_SIZE, device) ** 2
         network = max(

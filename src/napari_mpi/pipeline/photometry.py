@@ -47,7 +47,7 @@ _CAUTION, _CAUTION_IF_SHARED = 1.15, 1.5
 # Noisy values that correct the prediction by so much, as a share of the noise variance,
 # leave an estimate that is filtered once before it tells what is signal, in part or
 # altogether: it is as noisy as the image there.
-_NOISY_IN_PART, _NOISY = 0.25, 0.75
+_NOISY_IN_PART, _NOISY = 0.1, 0.3
 # So much of an estimate's squared error does not become less with the noise, as planes
 # that show the same are wrong alike; measured on the sequences of `benchmarks.stacks`.
 _IN_COMMON = 1 / 3
@@ -300,14 +300,15 @@ class Photometry:
     ) -> NDArray[Any]:
         """Filter, and once more by what came out, where the estimate is noisy."""
         filtered = self._filtered(noisy, estimate, blind, local, device)
-        variance = float(local.variance(blind).mean())
-        if not self.own_pixel or variance == 0:
+        if not self.own_pixel:
             return filtered
-        by_noisy_values = float(np.square(estimate - blind).mean()) / variance
-        share = float(np.interp(by_noisy_values, (_NOISY_IN_PART, _NOISY), (0, 1)))
-        if share == 0:
+        variance = np.maximum(local.variance(blind), np.finfo(np.float32).tiny)
+        # Not more than the noise counts, or a few bright spots would decide.
+        noisy_share = np.minimum(np.square(estimate - blind) / variance, 1).mean()
+        towards = float(np.interp(noisy_share, (_NOISY_IN_PART, _NOISY), (0, 1)))
+        if towards == 0:
             return filtered
-        better = estimate + share * (filtered - estimate)
+        better = estimate + towards * (filtered - estimate)
         return self._filtered(noisy, better, blind, local, device)
 
     def _filtered(

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_mpi.analysis.auto import Choice, choose, for_unaware_weights
-from napari_mpi.analysis.noise import NoiseEstimate, estimate_noise
+from napari_mpi.analysis.noise import TOO_COARSE, NoiseEstimate, estimate_noise
 from napari_mpi.analysis.uneven_noise import with_strongest
-from napari_mpi.analysis.verdict import COARSE, rounding_error
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import (
     MEASURING,
@@ -155,7 +154,7 @@ class Plan:
             return False
         largest = abs(self.noise.offset) + self.noise.signal_range
         exact = largest < _LARGEST_EXACT
-        return exact and rounding_error(self.noise) > COARSE
+        return exact and self.noise.rounding > TOO_COARSE
 
     def plane_seed(self, number: int) -> int:
         """Derive a seed from the plane's place only, not from what ran before."""
