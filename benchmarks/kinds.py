@@ -4,7 +4,7 @@
 
 256x256 pieces of images that come with scikit-image, scaled to their 0.1 and 99.9
 percentiles, and drawn ones: 250 bars of 12 by 4 pixels, as bacteria are, and 500 spots
-of 2, all blurred by a Gaussian of 0.9 pixels. They have noise of σ 0.05 or 0.1, photon
+of 2, all blurred by a Gaussian of 0.9 pixels. They have noise of σ 0.02, 0.05 or 0.1, photon
 noise of 10 or 100 photons at white and reading noise of 1, noise of σ 0.08 that a
 Gaussian of 0.7 pixels blurs, and noise of σ 0.08 of which rows have three tenths of the
 variance in common; counts of one photon at white and none of reading noise, speckle of
@@ -30,6 +30,7 @@ from napari_mpi import denoise
 DRAWN = {"bars": (250, 6.0, 1.8), "spots": (500, 1.0, 1.0)}
 NAMES = ("brick", "cell", "coins", "grass", "gravel", "moon", *DRAWN)
 NOISES = (
+    "gaussian 0.02",
     "gaussian 0.05",
     "gaussian 0.1",
     "poisson 10",

@@ -112,12 +112,11 @@ def test_a_gray_image_in_colour_stays_gray(noisy):
 
 
 def test_empty_planes_do_not_tell_of_the_others(colour_image):
-    stack = np.zeros((5, *colour_image.shape), colour_image.dtype)
-    stack[1] = colour_image
-    alone = denoise(colour_image, rgb=True, preset="fast", n_iter=2)
-    result = denoise(stack, rgb=True, preset="fast", n_iter=2)
-    found, expected = (one.report["noise_estimate"]["rms"] for one in (result, alone))
-    assert found == pytest.approx(expected, rel=0.02)
+    stack = np.zeros((11, *colour_image.shape), colour_image.dtype)
+    stack[1] = colour_image  # none of those that are spread evenly over the stack
+    report = denoise(stack, rgb=True, preset="fast", n_iter=1, n_passes=2).report
+    alone = denoise(colour_image, rgb=True, preset="fast", n_iter=1, n_passes=2).report
+    assert report["choice"] == alone["choice"]
 
 
 def test_a_constant_colour_image_is_returned_as_it_is():
