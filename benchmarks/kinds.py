@@ -4,12 +4,12 @@
 
 256x256 pieces of images that come with scikit-image, scaled to their 0.1 and 99.9
 percentiles, and drawn ones: 250 bars of 12 by 4 pixels, as bacteria are, and 500 spots
-of 2, all blurred by a Gaussian of 0.9 pixels. They have noise of σ 0.02, 0.05 or 0.1, photon
-noise of 10 or 100 photons at white and reading noise of 1, noise of σ 0.08 that a
-Gaussian of 0.7 pixels blurs, and noise of σ 0.08 of which rows have three tenths of the
-variance in common; counts of one photon at white and none of reading noise, speckle of
-four looks, and noise of σ 0.02 on the left that grows to 0.15 on the right, as after a
-correction of strong shading; noise of σ 0.05, cut off at 0 and 1.3, below salt and
+of 2, all blurred by a Gaussian of 0.9 pixels. They have noise of σ 0.02, 0.05 or 0.1,
+photon noise of 10 or 100 photons at white and reading noise of 1, noise of σ 0.08 that
+a Gaussian of 0.7 pixels blurs, and noise of σ 0.08 of which rows have three tenths of
+the variance in common; counts of one photon at white and none of reading noise, speckle
+of four looks, and noise of σ 0.02 on the left that grows to 0.15 on the right, as after
+a correction of strong shading; noise of σ 0.05, cut off at 0 and 1.3, below salt and
 pepper in 5 % of pixels; and the root of the squared image with noise of σ 0.08, as
 after a camera's gamma correction; and noise of σ 0.08 that is blurred along X only, by
 0.8 pixels, as by a fast scanner.
