@@ -93,14 +93,15 @@ def choose(
     independent = not noise.shared and not striped
     if noise.relative < limit and not noise.confirmed:
         if in_part < _CLEAN_IN_PART:
-            reason = (
-                f"There is nothing to remove: the noise is {share} at most, and what "
-                "little varies from pixel to pixel may be structure."
-            )
             if noise.told_apart:
                 reason = (
-                    f"There is nothing to remove that is worth the risk: the noise is "
+                    "There is nothing to remove that is worth the risk: the noise is "
                     f"only {share}."
+                )
+            else:
+                reason = (
+                    f"There is nothing to remove: the noise is {share} at most, and "
+                    "what little varies from pixel to pixel may be structure."
                 )
             return Choice(config, True, reason)
         share += f", and {100 * in_part:.1f} % in a part of the image"

@@ -308,8 +308,9 @@ class Photometry:
         towards = float(np.interp(noisy_share, (_NOISY_IN_PART, _NOISY), (0, 1)))
         if towards == 0:
             return filtered
-        better = estimate + towards * (filtered - estimate)
-        return self._filtered(noisy, better, blind, local, device)
+        filtered = estimate + towards * (filtered - estimate)
+        del variance  # of a large plane, filtering needs the memory
+        return self._filtered(noisy, filtered, blind, local, device)
 
     def _filtered(
         self,
