@@ -25,6 +25,7 @@ from napari_mpi.config import PRESETS
 from napari_mpi.engine.adapt import Adaptation, cut_crops
 from napari_mpi.engine.devices import resolve_device
 from napari_mpi.engine.passes import Passes
+from napari_mpi.engine.predictor import Predictor
 from napari_mpi.training.synthetic import add_camera_noise, fluorescence_image
 from napari_mpi.weights.loading import load_weights
 
@@ -44,15 +45,16 @@ def main() -> None:
         noisy, truth = add_camera_noise(clean, rng, photons=photons)
         scaling = Scaling.fit(noisy, "percentile")
         scaled = scaling.apply(noisy)[None]
-        settings = {"seed": 0, "device": resolve_device(args.device)}
+        device = resolve_device(args.device)
         rng = np.random.default_rng(0)
         crops = cut_crops(scaled, config.crop_size, config.n_iter, rng)
         network = load_weights("universal").build()
-        adaptation = Adaptation(crops, network, config, **settings)
+        adaptation = Adaptation(crops, network, config, seed=0, device=device)
         for _ in adaptation:
             pass
+        predictor = Predictor(network, config, device)
         passes = Passes(
-            torch.from_numpy(scaled), network, adaptation.states, config, **settings
+            torch.from_numpy(scaled), predictor, adaptation.states, config, seed=0
         )
         for _ in passes:
             pass

@@ -7,6 +7,7 @@ from napari_mpi.engine.adapt import Adaptation
 from napari_mpi.engine.masking import mask_pairs
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.engine.passes import Passes, n_passes_made
+from napari_mpi.engine.predictor import Predictor
 from napari_mpi.training.synthetic import fluorescence_image
 from napari_mpi.weights.loading import load_weights
 
@@ -29,15 +30,9 @@ def a_network(seed=0, image_channels=1, mask_channels=1):
 
 def run(plane, states, *, tile_size=768, seed=0, network=None, **settings):
     settings = {"crop_size": 64, "mask_ratio": 0.5, "n_passes": 4, **settings}
-    passes = Passes(
-        plane,
-        network or a_network(),
-        states,
-        FillConfig(**settings),
-        seed=seed,
-        device=CPU,
-        tile_size=tile_size,
-    )
+    config = FillConfig(**settings)
+    predictor = Predictor(network or a_network(), config, CPU)
+    passes = Passes(plane, predictor, states, config, seed=seed, tile_size=tile_size)
     steps = list(passes)
     return passes, steps
 
@@ -81,26 +76,16 @@ def test_each_network_makes_whole_pairs_of_passes(n_networks):
 
 def test_the_estimate_is_the_input_before_the_first_pass():
     plane = a_plane()
-    passes = Passes(
-        plane,
-        a_network(),
-        states_of(a_network()),
-        FillConfig(crop_size=64),
-        seed=0,
-        device=CPU,
-    )
+    config = FillConfig(crop_size=64)
+    predictor = Predictor(a_network(), config, CPU)
+    passes = Passes(plane, predictor, states_of(a_network()), config, seed=0)
     assert torch.equal(passes.estimate, plane)
 
 
 def test_gradients_are_the_callers_business():
-    passes = Passes(
-        a_plane(),
-        a_network(),
-        states_of(a_network()),
-        FillConfig(crop_size=64),
-        seed=0,
-        device=CPU,
-    )
+    config = FillConfig(crop_size=64)
+    predictor = Predictor(a_network(), config, CPU)
+    passes = Passes(a_plane(), predictor, states_of(a_network()), config, seed=0)
     next(iter(passes))
     assert torch.is_grad_enabled()
 

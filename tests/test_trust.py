@@ -76,13 +76,13 @@ def test_after_a_run_the_course_and_the_networks_in_use_are_plotted(
 def test_the_course_is_plotted_while_the_run_goes_on(
     viewer, widget, noisy, qtbot, monkeypatch
 ):
-    real = Adaptation._backward
+    real = Adaptation._drawn
 
-    def slowly(self, index):
+    def slowly(self, step):
         time.sleep(0.02)
-        return real(self, index)
+        return real(self, step)
 
-    monkeypatch.setattr(Adaptation, "_backward", slowly)
+    monkeypatch.setattr(Adaptation, "_drawn", slowly)
     viewer.add_image(noisy, name="cells")
     widget.form.advanced.n_iter.value = 100_000
     widget.trust.course.expand()

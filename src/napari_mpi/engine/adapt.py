@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from napari_mpi.config import FillConfig
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
 from napari_mpi.engine.masking import HELD_OUT, masked_mse
 from napari_mpi.engine.network import Hourglass, on_device
+from napari_mpi.engine.repeated import Repeated, adam
 
 __all__ = ["N_SNAPSHOTS", "AdaptStep", "Adaptation", "State", "cut_crops"]
 
@@ -113,9 +115,8 @@ class Adaptation:
 
     def __iter__(self) -> Iterator[AdaptStep]:
         config = self._config
-        optimizer = torch.optim.Adam(
-            self._network.parameters(), lr=config.learning_rate, fused=True
-        )
+        optimizer = adam(self._network, config.learning_rate)
+        learn = Repeated(partial(self._learn, optimizer))
         validation = _Validation(self._crops, self._held_out, config)
         stopping = config.early_stopping and config.n_iter > 0
         lowest = math.inf
@@ -131,7 +132,7 @@ class Adaptation:
         snapshots_at = set(places.round().astype(int).tolist())
         n_worse = 0
         for step in range(1, config.n_iter + 1):
-            loss = self._step(optimizer, step)
+            (loss,) = learn(*self._drawn(step))
             error = None
             if step in snapshots_at:
                 states.append(self._state())
@@ -144,29 +145,36 @@ class Adaptation:
                     lowest, n_worse = lowest if error is None else error, 0
                 else:
                     n_worse += 1
-            yield AdaptStep(step, config.n_iter, loss, error)
+            # A graphics card has to be waited for: once a step.
+            yield AdaptStep(step, config.n_iter, float(loss), error)
             if n_worse > _PATIENCE:
                 return
 
-    def _step(self, optimizer: torch.optim.Optimizer, step: int) -> float:
-        optimizer.zero_grad(set_to_none=True)
-        losses, batch_size = [], self._config.batch_size
-        for number in range(batch_size):
-            # One crop at a time has its own batch-norm statistics, like a plane.
-            index = ((step - 1) * batch_size + number) % len(self._crops)
-            losses.append(self._backward(index))
-        optimizer.step()
-        # Told once a step: a graphics card has to be waited for.
-        return float(torch.stack(losses).mean())
+    def _drawn(self, step: int) -> list[Tensor]:
+        """Return the crops of a step, each with masks of what it shows and learns."""
+        drawn, batch_size = [], self._config.batch_size
+        for number in range((step - 1) * batch_size, step * batch_size):
+            index = number % len(self._crops)
+            crop, held_out = self._crops[index], self._held_out[index]
+            mask = crop.mask(self._config.mask_ratio)  # (B, mask channels or 1, h, w)
+            trained = torch.maximum(mask, held_out)
+            drawn += [crop.noisy, mask * (1 - held_out), trained]
+        return drawn
 
-    def _backward(self, index: int) -> Tensor:
-        crop, held_out = self._crops[index], self._held_out[index]
-        drawn = crop.mask(self._config.mask_ratio)  # (B, mask channels or 1, h, w)
-        mask = drawn * (1 - held_out)
-        predicted = predict(self._network, crop.noisy, mask, self._config)
-        loss = masked_mse(predicted, crop.noisy, torch.maximum(drawn, held_out))
-        (loss / self._config.batch_size).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def _learn(self, optimizer: torch.optim.Optimizer, *drawn: Tensor) -> tuple[Tensor]:
+        """Train the network once; return the loss."""
+        optimizer.zero_grad(set_to_none=True)
+        losses = []
+        # One crop at a time has its own batch-norm statistics, like a plane.
+        for noisy, mask, trained in zip(
+            drawn[::3], drawn[1::3], drawn[2::3], strict=True
+        ):
+            predicted = predict(self._network, noisy, mask, self._config)
+            loss = masked_mse(predicted, noisy, trained)
+            (loss / self._config.batch_size).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        optimizer.step()
+        return (torch.stack(losses).mean(),)
 
     def _state(self) -> State:
         return {

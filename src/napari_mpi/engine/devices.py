@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["available_devices", "prefers_bfloat16", "resolve_device"]
+__all__ = ["available_devices", "prefers_bfloat16", "resolve_device", "wait_for"]
 
 # What tells, in torch, that a processor multiplies bfloat16 itself: by matrix tiles
 # (AMX), or in its vector units. Others only convert it, which is slower than float32.
@@ -58,3 +58,11 @@ def prefers_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and any(
         bool(getattr(torch.cpu, name, lambda: False)()) for name in _MULTIPLIES_BFLOAT16
     )
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done all that it was given; others are done at once."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

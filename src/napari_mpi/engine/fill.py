@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from napari_mpi.config import FillConfig
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
 from napari_mpi.engine.masking import HELD_OUT, masked_mse
 from napari_mpi.engine.network import Hourglass, on_device
+from napari_mpi.engine.repeated import Repeated, adam
 
 __all__ = ["Fill", "FillStep"]
 
@@ -112,10 +114,9 @@ class Fill:
         return self._plane.to_plane(self._best.variance)
 
     def __iter__(self) -> Iterator[FillStep]:
-        config, network, plane = self._config, self._network, self._plane
-        optimizer = torch.optim.Adam(
-            network.parameters(), lr=config.learning_rate, fused=True
-        )
+        config, plane = self._config, self._plane
+        optimizer = adam(self._network, config.learning_rate)
+        learn = Repeated(partial(self._learn, optimizer))
         held_out = 1 - plane.mask(HELD_OUT) if config.early_stopping else None
         lowest, kept = math.inf, 0
         for step in range(1, config.n_iter + 1):
@@ -124,13 +125,9 @@ class Fill:
             if held_out is not None:
                 trained = torch.maximum(mask, held_out)
                 mask = mask * (1 - held_out)
-            predicted = predict(network, plane.noisy, mask, config)
-            loss = masked_mse(predicted, plane.noisy, trained)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            predicted, loss = learn(mask, trained)
             self._average = self._average.with_prediction(
-                predicted.detach(), mask, config.averaging
+                predicted, mask, config.averaging
             )
             validation = None
             if held_out is None:
@@ -141,9 +138,21 @@ class Fill:
                 if validation < lowest or step <= _N_PREDICTIONS / config.mask_ratio:
                     lowest, kept = validation, step
                     self._best = self._average
-            yield FillStep(step, float(loss.detach()), validation, kept)
+            yield FillStep(step, float(loss), validation, kept)
             if step - kept >= _PATIENCE:
                 return
+
+    def _learn(
+        self, optimizer: torch.optim.Optimizer, mask: Tensor, trained: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Train the network once; return what it predicted, and the loss."""
+        noisy = self._plane.noisy
+        predicted = predict(self._network, noisy, mask, self._config)
+        loss = masked_mse(predicted, noisy, trained)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return predicted.detach(), loss.detach()
 
     def _error_on(self, held_out: Tensor) -> float:
         # Noise that is independent of what the network saw adds a constant to this.

@@ -51,8 +51,15 @@ class _ConvNormAct(nn.Module):
         return F.leaky_relu_(self.norm(convolved), 0.2)
 
 
+# Which of a kernel's three rows or columns fall onto each small pixel, once an image is
+# enlarged twofold and convolved.
+_SHARING = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
+
+
 class _Level(nn.Module):
     """One level: a 1x1 skip beside a branch at half the size, merged on the way up."""
+
+    sharing: Tensor
 
     def __init__(self, in_channels: int, deeper: nn.Module | None) -> None:
         super().__init__()
@@ -63,6 +70,9 @@ class _Level(nn.Module):
         self.deeper = deeper
         self.merge_norm = nn.BatchNorm2d(2 * WIDTH)
         self.up = nn.Sequential(_ConvNormAct(2 * WIDTH, 3), _ConvNormAct(WIDTH, 1))
+        # On the device once: each copy would wait for a graphics card.
+        sharing = torch.tensor(_SHARING, dtype=torch.float32)
+        self.register_buffer("sharing", sharing, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         below = self.down(x)  # (B, 64, H/2, W/2)
@@ -76,7 +86,7 @@ class _Level(nn.Module):
         merge = cast(_ConvNormAct, self.up[0])
         weight = merge.conv.weight  # (64, 128, 3, 3)
         merged = convolve(_reflected(skip, 1), weight[:, :WIDTH], merge.conv.bias)
-        merged += _enlarged_and_convolved(below, weight[:, WIDTH:])
+        merged += _enlarged_and_convolved(below, weight[:, WIDTH:], self.sharing)
         out: Tensor = self.up[1](F.leaky_relu_(merge.norm(merged), 0.2))
         return out
 
@@ -103,14 +113,13 @@ def _reflected(x: Tensor, border: int) -> Tensor:
     return F.pad(x, (border,) * 4, mode="reflect") if border else x
 
 
-def _enlarged_and_convolved(small: Tensor, weight: Tensor) -> Tensor:
+def _enlarged_and_convolved(small: Tensor, weight: Tensor, sharing: Tensor) -> Tensor:
     """Enlarge twofold to the nearest pixel, then convolve 3x3 with reflected borders.
 
     The nine weights fall onto two by two small pixels. Those that share one are added
     up first, which leaves a transposed convolution.
     """
-    shared = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-    kernel = torch.einsum("tk,oikl,sl->iots", shared, weight, shared)  # (i, o, 4, 4)
+    kernel = torch.einsum("tk,oikl,sl->iots", sharing, weight, sharing)  # (i, o, 4, 4)
     padded = F.pad(small, (1, 1, 1, 1), mode="replicate")
     # Cut off afterwards, as the weights' gradient takes much longer with padding.
     return F.pad(convolve(padded, kernel, stride=2, transposed=True), (-3, -3, -3, -3))

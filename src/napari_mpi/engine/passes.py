@@ -12,8 +12,9 @@ from napari_mpi.arrays.spread import evenly
 from napari_mpi.arrays.tiles import Tile, blended_tiles
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.adapt import State
-from napari_mpi.engine.masked_plane import MaskedPlane, predict
-from napari_mpi.engine.network import MULTIPLE, Hourglass, on_device
+from napari_mpi.engine.masked_plane import MaskedPlane
+from napari_mpi.engine.network import MULTIPLE
+from napari_mpi.engine.predictor import Predictor
 
 __all__ = ["TILE_SIZE", "PassStep", "Passes", "n_passes_made"]
 
@@ -52,7 +53,7 @@ class Passes:
     ----------
     plane : Tensor
         The scaled noisy plane, shape (C, H, W), float32.
-    network : Hourglass
+    predictor : Predictor
         A network that the states fit; it takes them on in turn.
     states : sequence of dict
         State dicts of adapted networks.
@@ -60,8 +61,6 @@ class Passes:
         Settings.
     seed : int
         Seed of the masks.
-    device : torch.device
-        Where to compute.
     tile_size : int
         Side of the tiles that a larger plane is taken apart into, in its pixels.
 
@@ -76,19 +75,17 @@ class Passes:
     def __init__(
         self,
         plane: Tensor,
-        network: Hourglass,
+        predictor: Predictor,
         states: Sequence[State],
         config: FillConfig,
         *,
         seed: int,
-        device: torch.device,
         tile_size: int = TILE_SIZE,
     ) -> None:
         self._config, self._states = config, states
-        self._network = on_device(network, device)
-        self._plane = MaskedPlane(
-            plane, network, config, torch.Generator(device).manual_seed(seed)
-        )
+        self._predictor = predictor
+        generator = torch.Generator(predictor.device).manual_seed(seed)
+        self._plane = MaskedPlane(plane, predictor.network, config, generator)
         noisy = self._plane.noisy
         height, width = noisy.shape[-2:]
         # Sub-images are filled together, so each of their tiles has to be smaller.
@@ -123,8 +120,7 @@ class Passes:
         total = n_passes * len(self._tiles)
         done = 0
         for state in self._states:
-            self._network.load_state_dict(state)
-            self._network.train()
+            self._predictor.take(state)
             if len(self._tiles) > 1:
                 self._fix_statistics(next(self._plane.mask_pairs()))
             for _ in range(n_passes // len(self._states)):
@@ -138,13 +134,12 @@ class Passes:
                 self._add(predicted, mask)
                 yield PassStep(done, total)
 
-    @torch.no_grad()
     def _fill_tile(
         self, tile: Tile, weight: Tensor, mask: Tensor, predicted: Tensor
     ) -> None:
         rows, columns = tile.index
         noisy = self._plane.noisy[..., rows, columns]
-        filled = predict(self._network, noisy, mask[..., rows, columns], self._config)
+        filled = self._predictor(noisy, mask[..., rows, columns])
         predicted[..., rows, columns] += filled * weight
 
     def _add(self, predicted: Tensor, mask: Tensor) -> None:
@@ -157,25 +152,17 @@ class Passes:
         self._mean += hidden * deviation / self._count.clamp_min(1)
         self._scatter += known * (deviation * (predicted - self._mean)).clamp_min(0)
 
-    @torch.no_grad()
     def _fix_statistics(self, mask: Tensor) -> None:
-        norms = [
-            module
-            for module in self._network.modules()
-            if isinstance(module, torch.nn.BatchNorm2d)
-        ]
-        for norm in norms:
-            norm.momentum = 1.0  # what the next batch says replaces what was known
         noisy = self._plane.noisy
         places = [
             (rows, columns)
             for rows in _evenly(noisy.shape[-2])
             for columns in _evenly(noisy.shape[-1])
         ]
-        crops = torch.cat([noisy[..., rows, columns] for rows, columns in places])
-        masks = torch.cat([mask[..., rows, columns] for rows, columns in places])
-        predict(self._network, crops, masks, self._config)
-        self._network.eval()
+        self._predictor.fix_statistics(
+            torch.cat([noisy[..., rows, columns] for rows, columns in places]),
+            torch.cat([mask[..., rows, columns] for rows, columns in places]),
+        )
 
 
 def _evenly(length: int) -> list[slice]:

@@ -52,7 +52,8 @@ class KeptParts:
 
     def save_networks(self, first: int, states: list[State], facts: Facts) -> None:
         """Keep the networks that are adapted to the planes from `first` on."""
-        self._save(f"networks-{first}", _arrays_of(states), facts)
+        if self._place is not None:  # or they need not leave their device
+            self._save(f"networks-{first}", _arrays_of(states), facts)
 
     def networks(self, first: int) -> tuple[list[State], dict[str, Any]] | None:
         """Return the adapted networks and their facts, if they are there.

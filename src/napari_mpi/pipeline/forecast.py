@@ -14,7 +14,9 @@ from torch import Tensor
 from napari_mpi.config import FillConfig
 from napari_mpi.engine import memory
 from napari_mpi.engine.adapt import N_SNAPSHOTS, Adaptation
+from napari_mpi.engine.devices import wait_for
 from napari_mpi.engine.passes import TILE_SIZE, Passes, n_passes_made
+from napari_mpi.engine.predictor import Predictor
 from napari_mpi.engine.wiener import wiener_filter
 from napari_mpi.weights.loading import Weights
 
@@ -91,16 +93,15 @@ def forecast(
         seed=0,
         device=device,
     )
-    per_iteration = _fastest(probe) / piece[0].numel()
+    per_iteration = _fastest(probe, device) / piece[0].numel()
     passes = Passes(
         piece,
-        weights.build(),
+        Predictor(weights.build(), config, device),
         probe.states[-1:],
         replace(config, n_passes=2),
         seed=0,
-        device=device,
     )
-    per_pass = _fastest(passes) / piece[0].numel()
+    per_pass = _fastest(passes, device) / piece[0].numel()
     joins = config.neighbours > 0 and n_planes > 1
     n_kept = min(n_planes, 2 * config.neighbours + 1) if joins else 0
     if config.crop_size is None:
@@ -139,9 +140,10 @@ def _filtering(piece: Tensor, config: FillConfig, device: torch.device) -> float
     return time.perf_counter() - started
 
 
-def _fastest(steps: Iterable[Any]) -> float:
+def _fastest(steps: Iterable[Any], device: torch.device) -> float:
     """Return the seconds of the fastest step."""
     times = [time.perf_counter()]
     for _ in steps:
+        wait_for(device)
         times.append(time.perf_counter())
     return float(np.diff(times).min())

@@ -16,6 +16,7 @@ from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import CORRELATED_RATIO, PRESETS
 from napari_mpi.engine import memory
 from napari_mpi.engine.passes import Passes
+from napari_mpi.engine.predictor import Predictor
 from napari_mpi.weights.loading import Weights
 
 __all__ = ["measure_noise"]
@@ -82,11 +83,10 @@ def _predicted(
 ) -> Tensor:
     passes = Passes(
         crop,
-        weights.build(),
+        Predictor(weights.build(), _CONFIG, device),
         [dict(weights.state)],
         _CONFIG,
         seed=seed,
-        device=device,
     )
     for _ in passes:
         pass

@@ -16,6 +16,7 @@ from napari_mpi.arrays.planes import Index, PlaneGrid
 from napari_mpi.engine.adapt import State
 from napari_mpi.engine.fill import Fill, FillStep
 from napari_mpi.engine.passes import Passes, PassStep
+from napari_mpi.engine.predictor import Predictor
 from napari_mpi.pipeline.checkpoints import Arrays
 from napari_mpi.pipeline.neighbourhood import Neighbourhood, closest_axis
 from napari_mpi.pipeline.photometry import Photometry, PlaneEstimate
@@ -89,6 +90,7 @@ class PlaneFiller:
         self._plan, self._resources = plan, resources
         self._photometry = Photometry.of(plan)
         self._at_work: _AtWork | None = None
+        self._kept_predictor: tuple[Any, Predictor] | None = None
         self.touched: set[Index] = set()
         self.losses: dict[str, Any] | None = None
 
@@ -148,11 +150,10 @@ class PlaneFiller:
         def begin() -> Passes:
             passes = Passes(
                 self._photometry.to_network(channels),
-                self._plan.weights.build(),
+                self._predictor(),
                 states,
                 self._plan.config,
                 seed=self._plan.plane_seed(plane.number),
-                device=self._resources.device,
                 tile_size=self._resources.tile_size,
             )
             self._at_work = _AtWork(plane, noisy, channels, passes, shown)
@@ -210,11 +211,10 @@ class PlaneFiller:
             intensity = intensity[:, *region]
         passes = Passes(
             self._photometry.to_network(channels),
-            self._plan.weights.build(),
+            self._predictor(),
             [dict(self._plan.weights.state)],
             replace(self._plan.config, n_passes=_LOOK_PASSES),
             seed=self._plan.seed,
-            device=self._resources.device,
         )
         for _ in passes:
             pass
@@ -252,6 +252,17 @@ class PlaneFiller:
         """Put back a plane that an earlier run finished."""
         self._store.restore(plane.index, arrays)
         self.touched.add(plane.index)
+
+    def _predictor(self) -> Predictor:
+        """Return the network that fills all planes, until memory runs out."""
+        resources = self._resources
+        place = resources.device, resources.tile_size
+        if self._kept_predictor is None or self._kept_predictor[0] != place:
+            self._kept_predictor = None  # what it recorded takes memory
+            network = self._plan.weights.build()
+            predictor = Predictor(network, self._plan.config, resources.device)
+            self._kept_predictor = place, predictor
+        return self._kept_predictor[1]
 
     def _put_back(self, work: _AtWork) -> None:
         self.put(Filled(work.plane, work.noisy, self._estimate(work)))

@@ -26,13 +26,13 @@ class Gradients:
         self._bfloat16 = bfloat16
         self._parameters = list(network.parameters())
         self._n_threads = torch.get_num_threads()
-        on_cpu = self._parameters[0].device.type == "cpu"
-        n_workers = self._n_threads if on_cpu else 1
-        self._pool = ThreadPoolExecutor(
-            n_workers,
-            initializer=torch.set_num_threads,
-            initargs=(1 if on_cpu else self._n_threads,),
-        )
+        self._pool: ThreadPoolExecutor | None = None
+        n_workers = 1
+        if self._parameters[0].device.type == "cpu":
+            n_workers = self._n_threads
+            self._pool = ThreadPoolExecutor(
+                n_workers, initializer=torch.set_num_threads, initargs=(1,)
+            )
         self._replicas: SimpleQueue[Hourglass] = SimpleQueue()
         for _ in range(n_workers):
             self._replicas.put(_replica(network))
@@ -40,7 +40,7 @@ class Gradients:
     def backward(self, noisy: Tensor, target: Tensor, mask: Tensor) -> float:
         """Set every parameter's gradient for a batch (B, C, H, W), return the loss."""
 
-        def one(crop: int) -> tuple[float, tuple[Tensor, ...]]:
+        def one(crop: int) -> tuple[Tensor, tuple[Tensor, ...]]:
             chosen = slice(crop, crop + 1)
             network = self._replicas.get()
             try:
@@ -52,20 +52,24 @@ class Gradients:
                 self._replicas.put(network)
             error = masked_mse(predicted.float(), target[chosen], mask[chosen])
             error = error / len(target)
-            return float(error.detach()), torch.autograd.grad(error, self._parameters)
+            return error.detach(), torch.autograd.grad(error, self._parameters)
 
-        losses, gradients = zip(*self._pool.map(one, range(len(target))), strict=True)
+        crops = range(len(target))
+        done = map(one, crops) if self._pool is None else self._pool.map(one, crops)
+        losses, gradients = zip(*done, strict=True)
         for parameter, parts in zip(
             self._parameters, zip(*gradients, strict=True), strict=True
         ):
             # Added in the order of the crops, whoever was done first.
             parameter.grad = torch.stack(parts).sum(dim=0)
-        return float(sum(losses))
+        # Last, as a graphics card has to be waited for.
+        return sum(float(loss) for loss in losses)
 
     def close(self) -> None:
         """End the threads and give torch its own back."""
-        self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._n_threads)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(self._n_threads)
 
 
 def _replica(network: Hourglass) -> Hourglass:
