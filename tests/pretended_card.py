@@ -225,7 +225,7 @@ def pretended_card(*, records: bool) -> Iterator[torch.device]:
         "CUDAGraph": Graph,
         "graph": _record,
     }
-    recording = "napari_mpi.engine.repeated.can_record"
+    repeated = "napari_mpi.engine.repeated"
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     with ExitStack() as stack:
         for name, stand_in in cuda.items():
@@ -233,8 +233,12 @@ def pretended_card(*, records: bool) -> Iterator[torch.device]:
         stack.enter_context(patch.object(torch, "Generator", Generator))
         stack.enter_context(patch.object(torch, "tensor", _tensor))
         stack.enter_context(
-            patch(recording, lambda device: records and device.type == CARD.type)
+            patch(
+                f"{repeated}.can_record",
+                lambda device: records and device.type == CARD.type,
+            )
         )
+        stack.enter_context(patch(f"{repeated}._failing", set()))
         stack.enter_context(
             patch(
                 "napari_mpi.engine.devices.available_devices", lambda: ("card", "cpu")

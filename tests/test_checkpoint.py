@@ -201,3 +201,29 @@ def test_discarding_a_resumed_training_keeps_its_checkpoint(clean_images, output
     next(training)
     training.discard()
     assert checkpoint.exists()
+
+
+def test_discarding_a_training_before_its_first_step_keeps_an_earlier_checkpoint(
+    clean_images, output
+):
+    run(clean_images, output, settings())
+    earlier = output.with_suffix(".ckpt").read_bytes()
+    iter_pretrain(clean_images, output, settings(), device="cpu").discard()
+    assert output.with_suffix(".ckpt").read_bytes() == earlier
+
+
+def test_discarding_a_training_resumed_from_elsewhere_leaves_only_that(
+    clean_images, output, tmp_path
+):
+    run(clean_images, output, settings(steps=1))
+    elsewhere = output.with_suffix(".ckpt").rename(tmp_path / "kept.ckpt")
+    config = settings(steps=3, checkpoint_every=1)
+    with pytest.warns(UserWarning, match="another budget"):
+        training = iter_pretrain(
+            clean_images, output, config, resume=elsewhere, device="cpu"
+        )
+    next(training)
+    assert output.with_suffix(".ckpt").exists()
+    training.discard()
+    assert not output.with_suffix(".ckpt").exists()
+    assert elsewhere.exists()

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -153,3 +156,15 @@ def test_states_of_an_adaptation_fit():
     list(adaptation)
     passes, _ = run(plane, adaptation.states)
     assert torch.isfinite(passes.estimate).all()
+
+
+def test_what_a_predictor_holds_is_gone_with_it():
+    network = a_network()
+    predictor = Predictor(network, FillConfig(crop_size=64), CPU)
+    held = weakref.ref(network)
+    gc.disable()  # which would find cycles, some time later
+    try:
+        del network, predictor
+        assert held() is None
+    finally:
+        gc.enable()

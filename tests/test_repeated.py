@@ -64,17 +64,31 @@ def test_work_that_cannot_be_recorded_is_done_as_it_is(replays, caplog):
     ]
 
 
-def test_memory_that_runs_out_while_recording_is_told():
+def test_only_work_that_takes_too_much_memory_to_record_goes_on_without(replays):
     def takes_too_much(x):
         if Graph.recording is not None:
             raise RuntimeError("CUDA out of memory")
         return (x,)
 
     with pretended_card(records=True) as card:
-        work = Repeated(takes_too_much)
-        with pytest.raises(RuntimeError, match="out of memory"):
-            for _ in range(N_CALLS):
-                work(torch.ones(2, device=card))
+        x = torch.ones(2, device=card)
+        large, small = Repeated(takes_too_much), Repeated(lambda x: (x + 1,))
+        for _ in range(N_CALLS):
+            assert large(x)[0] is x
+        assert not replays
+        for _ in range(N_CALLS):
+            assert float(small(x)[0][0]) == 2
+        assert replays
+
+
+def test_where_recording_fails_no_other_work_is_recorded(replays):
+    with pretended_card(records=True) as card:
+        x = torch.ones(2, device=card)
+        fails, other = Repeated(lambda x: (x * float(x[0]),)), Repeated(lambda x: (x,))
+        for _ in range(N_CALLS):
+            assert float(fails(x)[0][0]) == 1
+            assert other(x)[0] is not None
+    assert not replays
 
 
 def test_nothing_is_recorded_on_the_processor(replays):

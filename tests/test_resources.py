@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -106,3 +108,32 @@ def test_whole_planes_that_cannot_fit_are_refused_before_the_first_step(
     monkeypatch.setattr(memory, "available_bytes", lambda _: 1000)
     with pytest.raises(MemoryError, match=r"40x48 pixels.*preset auto or fast"):
         denoise(noisy, preset="paper-fast")
+
+
+def test_a_run_that_carries_on_stays_on_the_card_that_was_asked_for():
+    resources = Resources(torch.device("cuda:0"), (64, 64))
+    kept = {"tile_size": 384, "fallbacks": []}
+    resources.restore(kept | {"device": "cuda:3"})
+    assert (resources.device, resources.tile_size) == (torch.device("cuda:0"), 384)
+    resources.restore(kept | {"device": "cpu"})
+    assert resources.device == torch.device("cpu")
+
+
+def test_what_memory_ran_out_in_is_gone_before_the_work_begins_anew():
+    class Large:
+        pass
+
+    begun = []
+
+    def begin():
+        large = Large()
+        assert all(earlier() is None for earlier in begun)
+        begun.append(weakref.ref(large))
+        if len(begun) == 1:
+            raise MemoryError
+        yield large
+
+    resources = Resources(torch.device("cpu"), (64, 64))
+    with pytest.warns(UserWarning, match="in tiles of"):
+        list(resources.until_it_fits(begin, in_tiles=True))
+    assert len(begun) == 2

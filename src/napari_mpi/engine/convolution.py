@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,9 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["convolve", "gradients_in_bfloat16"]
+__all__ = ["convolve", "gradients_in_bfloat16", "in_bfloat16"]
 
 _rough_gradients: ContextVar[bool] = ContextVar("_rough_gradients", default=False)
+
+
+def in_bfloat16(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
+    """Let everything inside that can be be computed in bfloat16, if that is enabled."""
+    # Some devices warn of what they cannot do even where they need not.
+    return torch.autocast(device.type, torch.bfloat16) if enabled else nullcontext()
 
 
 @contextmanager

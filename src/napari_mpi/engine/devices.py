@@ -61,8 +61,9 @@ def prefers_bfloat16(device: torch.device) -> bool:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a device has done all that it was given; others are done at once."""
+    """Wait until a device has done all that this thread gave it."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        # Not for the whole card, which may be recording for another thread.
+        torch.cuda.current_stream(device).synchronize()
     elif device.type == "mps":
         torch.mps.synchronize()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_mpi.config import FillConfig
-from napari_mpi.engine.convolution import gradients_in_bfloat16
+from napari_mpi.engine.convolution import gradients_in_bfloat16, in_bfloat16
 from napari_mpi.engine.masking import mask_pairs, random_mask
 from napari_mpi.engine.network import Hourglass, memory_format
 
@@ -99,9 +99,7 @@ def predict(
     """Let the network fill what the mask hides; float32, shape (B, C, h, w)."""
     seen = mask.expand(-1, network.mask_channels, -1, -1)
     with (
-        torch.autocast(
-            noisy.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
-        ),
+        in_bfloat16(noisy.device, config.precision == "bfloat16"),
         gradients_in_bfloat16(config.precision == "mixed"),
     ):
         predicted: Tensor = network(noisy * mask, seen)

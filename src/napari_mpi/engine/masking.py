@@ -9,7 +9,17 @@ from torch import Tensor
 
 from napari_mpi.config import MaskShape
 
-__all__ = ["HELD_OUT", "mask_pairs", "masked_mse", "one_mask_for_gray", "random_mask"]
+__all__ = [
+    "HELD_OUT",
+    "N_SEEDS",
+    "mask_pairs",
+    "masked_mse",
+    "one_mask_for_gray",
+    "random_mask",
+]
+
+N_SEEDS = 2**63
+"""Torch's generators take whole numbers below this as their seeds."""
 
 HELD_OUT = 0.02
 """Share of the pixels that are kept out of the training, to validate on."""

@@ -45,9 +45,10 @@ class Predictor:
         self, network: Hourglass, config: FillConfig, device: torch.device
     ) -> None:
         self.network, self.device = on_device(network, device), device
-        self._predict = partial(predict, network, config=config)
-        self._of_own_statistics = Repeated(self._predicted)
-        self._of_fixed_statistics = Repeated(self._predicted)
+        work = partial(_predict, network, config)
+        self._of_own_statistics = Repeated(work)
+        self._of_fixed_statistics = Repeated(work)
+        self._measure = work
 
     def take(self, state: State) -> None:
         """Take on a state; each batch is normalised by its own statistics from now."""
@@ -61,7 +62,7 @@ class Predictor:
             if isinstance(module, nn.BatchNorm2d):
                 # What this batch says replaces what was known.
                 module.momentum = 1.0
-        self._predict(noisy, mask)
+        self._measure(noisy, mask)
         self.network.eval()
 
     @torch.no_grad()
@@ -85,5 +86,9 @@ class Predictor:
         (predicted,) = work(noisy, mask)
         return predicted
 
-    def _predicted(self, noisy: Tensor, mask: Tensor) -> tuple[Tensor]:
-        return (self._predict(noisy, mask),)
+
+def _predict(
+    network: Hourglass, config: FillConfig, noisy: Tensor, mask: Tensor
+) -> tuple[Tensor]:
+    # No method: what a predictor recorded is to be gone as soon as it is.
+    return (predict(network, noisy, mask, config),)

@@ -29,6 +29,10 @@ _Shapes = tuple[torch.Size, ...]
 _CALLS_BEFORE = 8
 # CUDA records for one thread at a time.
 _recording = threading.Lock()
+# Each thread has a stream of its own on each card, in which nothing else is done.
+_of_thread = threading.local()
+# Where recording failed, another attempt would, too, and each leaves something behind.
+_failing: set[torch.device] = set()
 
 
 class Repeated:
@@ -51,33 +55,36 @@ class Repeated:
         self._work = work
         self._n_calls: Counter[_Shapes] = Counter()
         self._recordings: dict[_Shapes, _Recording] = {}
-        self._stream: torch.cuda.Stream | None = None
-        self._fails = False
+        self._records = True
 
     def __call__(self, *inputs: Tensor) -> _Tensors:
         """Do the work once."""
         device = inputs[0].device
-        if self._fails or not can_record(device):
+        if not self._records or device in _failing or not can_record(device):
             return self._work(*inputs)
         shapes = tuple(tensor.shape for tensor in inputs)
         recording = self._recordings.get(shapes)
-        if recording is None:
-            if self._stream is None:
-                self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        if recording is None and self._n_calls[shapes] < _CALLS_BEFORE:
             self._n_calls[shapes] += 1
-            if self._n_calls[shapes] <= _CALLS_BEFORE:
-                with _beside(self._stream):
-                    return self._work(*inputs)
-            try:
-                recording = _Recording(self._work, inputs, self._stream)
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise
-                _logger.warning("Going on without recording on %s: %s", device, error)
-                self._fails = True
+            with _beside(_stream(device)):
+                return self._work(*inputs)
+        if recording is None:
+            recording = self._recorded(inputs)
+            if recording is None:
                 return self._work(*inputs)
             self._recordings[shapes] = recording
         return recording.replay(inputs)
+
+    def _recorded(self, inputs: _Tensors) -> _Recording | None:
+        device = inputs[0].device
+        try:
+            return _Recording(self._work, inputs, _stream(device))
+        except RuntimeError as error:
+            _logger.warning("Going on without recording on %s: %s", device, error)
+            self._records = False  # which takes memory of its own
+            if not is_out_of_memory(error):
+                _failing.add(device)
+            return None
 
 
 class _Recording:
@@ -124,14 +131,24 @@ def adam(network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
     )
 
 
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    streams = vars(_of_thread)
+    if str(device) not in streams:
+        streams[str(device)] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream: torch.cuda.Stream = streams[str(device)]
+    return stream
+
+
 @contextmanager
 def _beside(stream: torch.cuda.Stream) -> Iterator[None]:
     """Work in another stream, the one in which it is going to be recorded."""
     main = torch.cuda.current_stream(stream.device)
     stream.wait_stream(main)
-    with torch.cuda.stream(stream):
-        yield
-    main.wait_stream(stream)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        main.wait_stream(stream)
 
 
 @contextmanager

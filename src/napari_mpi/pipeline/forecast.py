@@ -17,12 +17,15 @@ from napari_mpi.engine.adapt import N_SNAPSHOTS, Adaptation
 from napari_mpi.engine.devices import wait_for
 from napari_mpi.engine.passes import TILE_SIZE, Passes, n_passes_made
 from napari_mpi.engine.predictor import Predictor
+from napari_mpi.engine.repeated import can_record
 from napari_mpi.engine.wiener import wiener_filter
 from napari_mpi.weights.loading import Weights
 
 __all__ = ["Forecast", "duration", "forecast"]
 
 _PROBE_SIZE = 256  # pixels
+# Iterations and passes that are tried; where work is recorded it has to be first.
+_N_TRIED, _N_TRIED_RECORDED = 2, 12
 # Float32 planes at work: noisy, mask, prediction, mean, scatter, count, and some more;
 # and what is kept of each plane that tells of others.
 _PLANE_BYTES, _KEPT_BYTES = 64, 32
@@ -84,12 +87,13 @@ def forecast(
     device : torch.device
         Where to compute.
     """
+    number = _N_TRIED_RECORDED if can_record(device) else _N_TRIED
     piece = plane[:, :_PROBE_SIZE, :_PROBE_SIZE].contiguous()
     n_channels, n_pixels = len(plane), plane[0].numel()
     probe = Adaptation(
         [piece] * 2,
         weights.build(),
-        replace(config, n_iter=2, crop_size=_PROBE_SIZE, batch_size=1),
+        replace(config, n_iter=number, crop_size=_PROBE_SIZE, batch_size=1),
         seed=0,
         device=device,
     )
@@ -98,7 +102,7 @@ def forecast(
         piece,
         Predictor(weights.build(), config, device),
         probe.states[-1:],
-        replace(config, n_passes=2),
+        replace(config, n_passes=number),
         seed=0,
     )
     per_pass = _fastest(passes, device) / piece[0].numel()

@@ -15,6 +15,7 @@ from napari_mpi.arrays.intensity import Scaling, seen
 from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import CORRELATED_RATIO, PRESETS
 from napari_mpi.engine import memory
+from napari_mpi.engine.masking import N_SEEDS
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.predictor import Predictor
 from napari_mpi.weights.loading import Weights
@@ -86,7 +87,7 @@ def _predicted(
         Predictor(weights.build(), _CONFIG, device),
         [dict(weights.state)],
         _CONFIG,
-        seed=seed,
+        seed=seed % N_SEEDS,
     )
     for _ in passes:
         pass

@@ -209,12 +209,15 @@ class PlaneFiller:
         intensity = store.intensity(index)
         if intensity is not None:
             intensity = intensity[:, *region]
+        config = replace(self._plan.config, n_passes=_LOOK_PASSES)
+        # A plane that is at work goes on with the network that it has.
+        network = self._plan.weights.build()
         passes = Passes(
             self._photometry.to_network(channels),
-            self._predictor(),
+            Predictor(network, config, self._resources.device),
             [dict(self._plan.weights.state)],
-            replace(self._plan.config, n_passes=_LOOK_PASSES),
-            seed=self._plan.seed,
+            config,
+            seed=self._plan.plane_seed(0),
         )
         for _ in passes:
             pass
@@ -241,6 +244,10 @@ class PlaneFiller:
             return
         if isinstance(work.filling, Fill) or work.filling.has_all:
             self._put_back(work)
+
+    def release(self) -> None:
+        """Let go of the network, and of the memory that it has on its device."""
+        self._kept_predictor = None
 
     def finish(self) -> None:
         """Put back the plane at work, which is final now."""

@@ -88,15 +88,18 @@ class Resources:
                 yield from begin()
                 return
             except (RuntimeError, MemoryError) as error:
-                self._fall_back(error, in_tiles, whole_planes)
+                if not memory.is_out_of_memory(error):
+                    raise
+                # What is on its way through the work has the memory still.
+                failure = error.with_traceback(None)
+            self._fall_back(failure, in_tiles, whole_planes)
 
     def _fall_back(
         self, error: BaseException, in_tiles: bool, whole_planes: bool
     ) -> None:
         """Make do with less memory, or raise what says that there is no way."""
-        if not memory.is_out_of_memory(error):
-            raise error
         memory.give_back(self.device)
+        memory.keep_warm()
         smaller = memory.smaller_tile_size(self.tile_size) if in_tiles else None
         if smaller is not None:
             self.tile_size = smaller
@@ -135,6 +138,7 @@ class Resources:
             if not memory.is_out_of_memory(error):
                 raise
         memory.give_back(self.device)
+        memory.keep_warm()
         self._tell(said)
         return otherwise
 
@@ -155,5 +159,7 @@ class Resources:
     def restore(self, facts: dict[str, Any]) -> None:
         """Go on with less where memory ran out before."""
         self.tile_size = facts["tile_size"]
-        self.device = torch.device(facts["device"])
+        # Another card of the kind that was asked for is as good.
+        if torch.device(facts["device"]).type != self.device.type:
+            self.device = torch.device(facts["device"])
         self.fallbacks = list(facts["fallbacks"])

@@ -218,6 +218,7 @@ class StackDenoising(Denoising):
             else:
                 yield from self._adapt_then_fill(planes)
         finally:
+            self._filler.release()
             memory.give_back(self._resources.device)
 
     def _to_fill(self) -> list[Plane]:

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 import torch
 from torch import Tensor
 
+from napari_mpi.engine.convolution import in_bfloat16
 from napari_mpi.engine.masking import masked_mse
 from napari_mpi.engine.network import Hourglass
 
@@ -44,9 +45,7 @@ class Gradients:
             chosen = slice(crop, crop + 1)
             network = self._replicas.get()
             try:
-                with torch.autocast(
-                    noisy.device.type, torch.bfloat16, enabled=self._bfloat16
-                ):
+                with in_bfloat16(noisy.device, self._bfloat16):
                     predicted = network(noisy[chosen] * mask[chosen], mask[chosen])
             finally:  # or the next crop would wait for ever
                 self._replicas.put(network)

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.devices import prefers_bfloat16
-from napari_mpi.engine.masking import one_mask_for_gray, random_mask
-from napari_mpi.engine.network import Hourglass
+from napari_mpi.engine.masking import N_SEEDS, one_mask_for_gray, random_mask
+from napari_mpi.engine.network import Hourglass, memory_format, on_device
 from napari_mpi.io.atomic import staged, write_bytes
 from napari_mpi.io.files import ImageData
 from napari_mpi.training.checkpoint import Checkpoint, settings_of
@@ -200,7 +200,7 @@ class Training(Iterator[PretrainStep]):
         self._before = before.to(self._device)
         self._held = HeldOut(held, self.held_out, config, network) if held else None
         self.comparison: Comparison | None = None
-        network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        on_device(network, self._device).train()
         self._learning_rate = config.first_learning_rate(
             from_weights=initial is not None
         )
@@ -211,7 +211,8 @@ class Training(Iterator[PretrainStep]):
         self._state = Checkpoint(network, self._optimizer, config, self._settings)
         self._checkpoint = output.with_suffix(".ckpt")
         self._saved_at = 0
-        self._stopped = self._resumed = False
+        self._stopped = self._saved = False
+        self._resumed_from: Path | None = None
         self._steps = self._train()
 
     def __next__(self) -> PretrainStep:
@@ -222,7 +223,7 @@ class Training(Iterator[PretrainStep]):
         """Carry on where an interrupted training of the same settings stood."""
         self._state.load(checkpoint)
         self._saved_at = self._state.step
-        self._resumed = True
+        self._resumed_from = checkpoint.resolve()
 
     def stop(self) -> None:
         """End before the next step as if the budget were spent, but after one step."""
@@ -236,7 +237,7 @@ class Training(Iterator[PretrainStep]):
         """End at once and leave nothing, save a checkpoint it was resumed from."""
         self._saved_at = self._state.step
         self._steps.close()
-        if not self._resumed and self._processes.is_main:
+        if self._saved and self._checkpoint.resolve() != self._resumed_from:
             self._checkpoint.unlink(missing_ok=True)
 
     def preview(self) -> Preview | None:
@@ -284,11 +285,13 @@ class Training(Iterator[PretrainStep]):
         step, n_masks = self._state.step, self._network.mask_channels
         *images, ratios = self._crops.draw(step)
         noisy, target = (
-            torch.from_numpy(batch).to(self._device, memory_format=torch.channels_last)
+            torch.from_numpy(batch).to(
+                self._device, memory_format=memory_format(self._device)
+            )
             for batch in images
         )  # (B, C, H, W)
         # Seeding by step makes a resumed run draw what the whole run would have.
-        generator.manual_seed(self._seed * 1_000_003 + step)
+        generator.manual_seed((self._seed * 1_000_003 + step) % N_SEEDS)
         mask = random_mask(
             (len(target), n_masks, *target.shape[-2:]),
             torch.from_numpy(ratios).to(self._device),
@@ -299,6 +302,7 @@ class Training(Iterator[PretrainStep]):
     def _save(self) -> None:
         if self._processes.is_main:
             self._state.save(self._checkpoint)
+            self._saved = True
         self._saved_at = self._state.step
 
     def _write(self) -> None:
