@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
+from napari_mpi.arrays import storage
 from napari_mpi.arrays.planes import PlaneGrid
-from napari_mpi.engine import memory
 from napari_mpi.pipeline.plane_store import (
     PlaneStore,
     allocate_results,
     planes_to_look_at,
-    spread_evenly,
 )
 
 
@@ -82,7 +81,7 @@ def test_colours_count_as_planes(rng):
 
 
 def test_large_results_go_to_a_file(rng, monkeypatch):
-    monkeypatch.setattr(memory, "_MAX_IN_MEMORY", 1000)
+    monkeypatch.setattr(storage, "_MAX_IN_MEMORY", 1000)
     assert isinstance(a_store(rng.normal(size=(16, 16))).image, np.memmap)
 
 
@@ -97,13 +96,6 @@ def test_the_larger_planes_are_the_fewer_are_looked_at():
         for side in (512, 2048, 4096)
     ]
     assert few == [[0, 2, 4, 6, 8], [0, 3, 5, 8], [4]]
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"), [(1, "c"), (2, "ae"), (3, "ace"), (9, "abcde")]
-)
-def test_items_are_spread_from_the_first_to_the_last(number, expected):
-    assert spread_evenly(list("abcde"), number) == list(expected)
 
 
 def test_a_place_for_the_uncertainty_is_made_when_asked_for(rng):

@@ -1,4 +1,6 @@
-from napari_mpi.arrays.spread import evenly
+import pytest
+
+from napari_mpi.arrays.spread import evenly, spread_evenly
 
 
 def test_places_are_spread_from_the_first_to_the_last():
@@ -9,3 +11,10 @@ def test_places_are_spread_from_the_first_to_the_last():
 def test_a_single_place_is_in_the_middle():
     assert evenly(9, 1) == [4]
     assert evenly(0, 1) == [0]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(1, "c"), (2, "ae"), (3, "ace"), (9, "abcde")]
+)
+def test_items_are_spread_from_the_first_to_the_last(number, expected):
+    assert spread_evenly(list("abcde"), number) == list(expected)

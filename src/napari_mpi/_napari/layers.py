@@ -13,7 +13,7 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_mpi._napari.layer_state import ROLE
-from napari_mpi.engine import memory
+from napari_mpi.arrays.storage import allocate, let_go
 from napari_mpi.pipeline.api import Denoised, denoise
 
 __all__ = [
@@ -179,11 +179,11 @@ def pictures(result: Denoised, rgb: bool) -> Iterator[Picture]:
 def _gray(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the means of the colours, in a temporary file if these are in one."""
     shape = values.shape[:-1]
-    gray = memory.allocate(shape, np.float32, isinstance(values, np.memmap))
+    gray = allocate(shape, np.float32, isinstance(values, np.memmap))
     for index in np.ndindex(shape[:-2]):
         gray[index] = values[index][..., :3].mean(axis=-1)
-        memory.let_go(values)
-        memory.let_go(gray)
+        let_go(values)
+        let_go(gray)
     return gray
 
 

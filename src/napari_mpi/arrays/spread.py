@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 
-__all__ = ["evenly"]
+__all__ = ["evenly", "spread_evenly"]
+
+_T = TypeVar("_T")
 
 
 def evenly(last: int, number: int) -> list[int]:
@@ -19,3 +24,9 @@ def evenly(last: int, number: int) -> list[int]:
         return [last // 2]
     places: list[int] = np.linspace(0, last, number).round().astype(int).tolist()
     return places
+
+
+def spread_evenly(items: Sequence[_T], number: int) -> list[_T]:
+    """Return at most so many of the items, from the first to the last."""
+    places = evenly(len(items) - 1, min(len(items), number))
+    return [items[place] for place in places]

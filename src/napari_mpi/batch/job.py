@@ -72,7 +72,7 @@ class Settings:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return everything that decides on the bits of a result, for JSON."""
+        """Return everything that decides on a result, for JSON."""
         asked = self.options
         options = {
             key: asdict(value) if isinstance(value, FillConfig) else value

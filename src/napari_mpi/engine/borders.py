@@ -1,11 +1,13 @@
-"""Planes extended beyond their borders."""
+"""Planes extended beyond their borders, and parts of them by what is around."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-__all__ = ["mirrored"]
+__all__ = ["bands", "mirrored"]
 
 
 def mirrored(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
@@ -26,3 +28,25 @@ def mirrored(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tens
         index = torch.where(position < size, position, 2 * size - 1 - position)
         x = x.index_select(dim, index)
     return x
+
+
+def bands(height: int, size: int, around: int) -> Iterator[tuple[slice, slice]]:
+    """Take a plane apart into bands of rows, to work on one at a time.
+
+    Parameters
+    ----------
+    height : int
+        Rows of the plane.
+    size : int
+        Rows of a band; the last one may have fewer.
+    around : int
+        Rows above and below that have a part in what becomes of a band.
+
+    Yields
+    ------
+    band, rows : slice
+        The band, and the band with the rows around it, which may end beyond the plane.
+    """
+    for top in range(0, height, size):
+        bottom = min(top + size, height)
+        yield slice(top, bottom), slice(max(0, top - around), bottom + around)

@@ -57,7 +57,8 @@ class Fill:
     config : FillConfig
         Settings.
     seed : int
-        Seed of the masks. The same seed on the same device gives the same result.
+        Seed of the masks. The same seed gives the same result on a processor, and on
+        a graphics card the same but for rounding.
     device : torch.device
         Where to compute.
 

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import errno
-import math
-import mmap
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
 import psutil
 import torch
-from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
-    "allocate",
     "available_bytes",
-    "belongs_on_disk",
     "fitting_tile_size",
     "give_back",
     "is_out_of_memory",
     "keep_warm",
-    "let_go",
     "or_on_processor",
     "pass_bytes",
     "smaller_tile_size",
@@ -42,8 +30,6 @@ _PASS_BYTES, _TRAINING_BYTES = 3200, 8000
 # A run leaves this share of the free memory to others.
 _SHARE = 0.6
 _SMALLEST_TILE = 128
-# Results larger than this go to a temporary file, as those of lazy arrays do.
-_MAX_IN_MEMORY = 2 * 2**30
 # Parameters of glibc's `mallopt`.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
@@ -118,52 +104,6 @@ def or_on_processor(work: Callable[[torch.device], _T], device: torch.device) ->
             ) from error
     give_back(device)
     return or_on_processor(work, torch.device("cpu"))
-
-
-def belongs_on_disk(source: Any, n_bytes: int) -> bool:
-    """Tell whether results of so many bytes should go to a temporary file."""
-    # A result as large as a lazy input has no more place in memory than that.
-    return type(source) is not np.ndarray or n_bytes > _MAX_IN_MEMORY
-
-
-def allocate(shape: tuple[int, ...], dtype: DTypeLike, on_disk: bool) -> NDArray[Any]:
-    """Return an array of zeros, in memory or in a temporary file.
-
-    The file is gone with the array.
-
-    Raises
-    ------
-    OSError
-        If the disk of the temporary folder has too little space.
-    """
-    if not on_disk:
-        return np.zeros(shape, dtype)
-    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    folder = tempfile.gettempdir()
-    with tempfile.TemporaryFile(prefix="napari-mpi-") as file:
-        # Taken at once: a mapped file that finds the disk full later ends the program.
-        try:
-            if shutil.disk_usage(folder).free < n_bytes:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, n_bytes)
-        except OSError as error:
-            raise OSError(
-                f"There is no place for a result of {n_bytes / 2**20:.0f} MiB in "
-                f"{folder} ({error.strerror}). Free some space, or name another folder "
-                "in the environment variable TMPDIR."
-            ) from error
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
-
-
-def let_go(array: Any) -> None:
-    """Let what was read or written of a memory-mapped array leave the memory."""
-    mapped = getattr(array, "_mmap", None)
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        # A read-only or a private mapping may refuse; it stays right, only larger.
-        with contextlib.suppress(OSError, ValueError):
-            if getattr(array, "mode", "") in ("r", "r+", "w+"):
-                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def keep_warm() -> None:

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_mpi.engine.blocks import MEDIAN_OF_SQUARES
-from napari_mpi.engine.borders import mirrored
+from napari_mpi.engine.borders import bands, mirrored
+from napari_mpi.engine.smoothing import convolved, gaussian
 
 __all__ = ["Estimate", "join"]
 
@@ -38,7 +39,7 @@ _FINE, _REGION = 0.7, 6.0
 _MORE = 0.5
 # A difference of so many standard deviations halves the weight of a neighbour.
 _SURE = 3.0
-_TINY = 1e-10
+_LEAST_VARIANCE = 1e-10
 # Large planes are joined in bands of so many rows, a multiple of the steps, with as
 # many around them as have a part in what becomes of them.
 _BAND, _MARGIN = 1024, 64
@@ -116,14 +117,12 @@ def join(
     noise = _Noise.of(own, neighbours, correlation)
     height = own.noisy.shape[-2]
     parts, n_planes = [], 0.0
-    for top in range(0, height, _BAND):
-        bottom = min(top + _BAND, height)
-        rows = slice(max(0, top - _MARGIN), bottom + _MARGIN)
+    for band, rows in bands(height, _BAND, _MARGIN):
         others = [neighbour.rows(rows) for neighbour in neighbours]
         joined, total = _join_rows(own.rows(rows), others, noise)
-        within = slice(top - rows.start, bottom - rows.start)
+        within = slice(band.start - rows.start, band.stop - rows.start)
         parts.append(joined[..., within, :])
-        n_planes += float(total[:, within].mean()) * (bottom - top) / height
+        n_planes += float(total[:, within].mean()) * (band.stop - band.start) / height
     return Estimate(*torch.cat(parts, dim=-2)), n_planes
 
 
@@ -157,7 +156,9 @@ class _Noise:
         for neighbour in neighbours:
             other = neighbour.noisy - neighbour.values
             power = residual.square().mean() * other.square().mean()
-            shares.append(float((residual * other).mean() / (power.sqrt() + _TINY)))
+            shares.append(
+                float((residual * other).mean() / (power.sqrt() + _LEAST_VARIANCE))
+            )
         blind, variance = (own.noisy - own.blind)[:, None], own.variance[:, None]
         grain = {}
         for sigma in (_FINE, *_SIGMAS):
@@ -175,7 +176,7 @@ def _join_rows(
     """Join planes (4, C, H, W); return that, and the sum of all weights (C, H, W)."""
     aligned = [_aligned(other, own) for other in others]
     weights = [_likeness(own, other, noise) for other in aligned]
-    total = torch.stack(weights).sum(dim=0).clamp_min(_TINY)
+    total = torch.stack(weights).sum(dim=0).clamp_min(_LEAST_VARIANCE)
     shares = [weight / total for weight in weights]
     alike = _likeness(own, _average(aligned, shares, noise.shared), noise)
     weights = [torch.ones_like(alike), *(weight * alike for weight in weights)]
@@ -203,7 +204,7 @@ def _likeness(own: Tensor, other: Tensor, noise: _Noise) -> Tensor:
     difference = (own[0] - other[0])[:, None]  # (C, 1, H, W)
     variance = (1 - noise.shared) * (own[3] + other[3])[:, None]
     found = _squared(difference, variance, _FINE) / noise.grain[_FINE]
-    more = (_smoothed(found, _gaussian(_REGION).to(own.device)) - 1).clamp_min(0)
+    more = (_smoothed(found, gaussian(_REGION).to(own.device)) - 1).clamp_min(0)
     unlike = 1 + (more / _MORE).square()
     for sigma in _SIGMAS:
         found = _squared(difference, variance, sigma) / noise.grain[sigma]
@@ -215,9 +216,9 @@ def _likeness(own: Tensor, other: Tensor, noise: _Noise) -> Tensor:
 
 def _squared(difference: Tensor, variance: Tensor, sigma: float) -> Tensor:
     """Return a smoothed difference, squared, over what noise of pixels leaves there."""
-    kernel = _gaussian(sigma).to(difference.device)
+    kernel = gaussian(sigma).to(difference.device)
     noise = _smoothed(variance, kernel) * kernel.square().sum() ** 2
-    return _smoothed(difference, kernel).square() / noise.clamp_min(_TINY**2)
+    return _smoothed(difference, kernel).square() / noise.clamp_min(_LEAST_VARIANCE**2)
 
 
 def _blurred(correlation: tuple[float, float], sigma: float) -> float:
@@ -226,7 +227,7 @@ def _blurred(correlation: tuple[float, float], sigma: float) -> float:
     Both are smoothed by a Gaussian. If one has blurred the noise, too, its correlation
     falls with the square of the distance in the exponent.
     """
-    kernel = _gaussian(sigma).double()
+    kernel = gaussian(sigma).double()
     pixels = torch.arange(len(kernel)).double()
     squares = (pixels - pixels[:, None]).square()
     times = 1.0
@@ -236,18 +237,10 @@ def _blurred(correlation: tuple[float, float], sigma: float) -> float:
     return times
 
 
-def _gaussian(sigma: float) -> Tensor:
-    reach = round(3 * sigma)
-    kernel = torch.exp(-torch.arange(-reach, reach + 1).square() / (2 * sigma**2))
-    return kernel / kernel.sum()
-
-
 def _smoothed(planes: Tensor, kernel: Tensor) -> Tensor:
     """Convolve planes (C, 1, H, W) along rows and columns, mirrored at the borders."""
     reach = len(kernel) // 2
-    padded = mirrored(planes, (reach, reach), (reach, reach))
-    padded = F.conv2d(padded, kernel[None, None, :, None])
-    return F.conv2d(padded, kernel[None, None, None])
+    return convolved(mirrored(planes, (reach, reach), (reach, reach)), kernel)
 
 
 def _aligned(other: Tensor, own: Tensor) -> Tensor:
@@ -257,7 +250,7 @@ def _aligned(other: Tensor, own: Tensor) -> Tensor:
     below, right = rows * _STEP - height, columns * _STEP - width
     padded = mirrored(other, (_REACH, _REACH + below), (_REACH, _REACH + right))
     here, variance = (mirrored(x, (0, below), (0, right)) for x in (own[1], own[3]))
-    unit = variance.clamp_min(_TINY)
+    unit = variance.clamp_min(_LEAST_VARIANCE)
     reach = range(-_REACH, _REACH + 1)
     # The same place comes first.
     shifts = sorted(((y, x) for y in reach for x in reach), key=lambda s: s != (0, 0))

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_mpi.engine.blocks import BLOCK, MAX_COEFFICIENTS, cosines, means, noise_in
-from napari_mpi.engine.borders import mirrored
+from napari_mpi.engine.borders import bands, mirrored
 from napari_mpi.engine.similar_blocks import REACH, filter_groups
+from napari_mpi.engine.smoothing import convolved, gaussian
 
 __all__ = ["wiener_filter"]
 
@@ -97,10 +98,7 @@ def wiener_filter(
     guide = estimate if guide is None else guide
     unit = variance.mean(dim=(1, 2), keepdim=True).sqrt()  # in which blocks differ
     filtered = torch.empty_like(noisy)
-    height = noisy.shape[-2]
-    for top in range(0, height, _BAND):
-        bottom = min(top + _BAND, height)
-        rows = slice(max(0, top - _AROUND), bottom + _AROUND)
+    for band, rows in bands(noisy.shape[-2], _BAND, _AROUND):
         done = _filter_band(
             noisy[:, rows],
             estimate[:, rows],
@@ -110,7 +108,8 @@ def wiener_filter(
             trust,
             basis,
         )
-        filtered[:, top:bottom] = done[:, top - rows.start :][:, : bottom - top]
+        within = slice(band.start - rows.start, band.stop - rows.start)
+        filtered[:, band] = done[:, within]
     return filtered
 
 
@@ -162,12 +161,11 @@ def _filter_blocks(
     """
     height, width = variance.shape[-2:]
     total, weights = torch.zeros_like(images), torch.zeros_like(variance)
-    edge = BLOCK - 1
-    per_row = images.shape[:2].numel() * len(basis) * (width - edge)
+    per_row = images.shape[:2].numel() * len(basis) * (width - _EDGE)
     n_rows = max(1, MAX_COEFFICIENTS // per_row)
-    for top in range(0, height - edge, n_rows):
+    for top in range(0, height - _EDGE, n_rows):
         # Blocks that begin in these rows, N in number.
-        rows = slice(top, min(top + n_rows, height - edge) + edge)
+        rows = slice(top, min(top + n_rows, height - _EDGE) + _EDGE)
         coefficients, expected = (
             basis @ _blocks(planes[..., rows, :]) for planes in (images, guide)
         )
@@ -201,11 +199,8 @@ def _given_back(lost: Tensor, variance: Tensor) -> Tensor:
     variance : Tensor
         Variance of the noise of each pixel, of the same shape.
     """
-    reach = torch.arange(-_LIGHT_REACH, _LIGHT_REACH + 1, device=lost.device)
-    kernel = torch.exp(-(reach**2) / (2 * _LIGHT_SIGMA**2))
-    kernel /= kernel.sum()
-    smoothed = F.conv2d(lost, kernel[None, None, :, None], padding="same")
-    smoothed = F.conv2d(smoothed, kernel[None, None, None], padding="same")
+    kernel = gaussian(_LIGHT_SIGMA, _LIGHT_REACH).to(lost.device)
+    smoothed = convolved(F.pad(lost, (_LIGHT_REACH,) * 4), kernel)
     # What is left of the noise of single pixels, smoothed by the same.
     noise = variance.sqrt() * kernel.square().sum()
     certain = (smoothed / noise).pow_(4)

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from napari_mpi.arrays.planes import Index
+from napari_mpi.arrays.spread import spread_evenly
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.adapt import (
     N_SNAPSHOTS,
@@ -19,7 +20,6 @@ from napari_mpi.engine.adapt import (
 )
 from napari_mpi.engine.passes import n_passes_made
 from napari_mpi.pipeline.plan import Plan
-from napari_mpi.pipeline.plane_store import spread_evenly
 from napari_mpi.pipeline.resources import Resources
 
 __all__ = ["GroupAdaptation", "share_of_adapting"]

@@ -22,7 +22,7 @@ from napari_mpi.arrays.colour import (
 )
 from napari_mpi.arrays.intensity import to_dtype
 from napari_mpi.arrays.planes import Index, PlaneGrid
-from napari_mpi.engine import memory
+from napari_mpi.arrays.storage import allocate, belongs_on_disk, let_go
 from napari_mpi.pipeline.denoising import Denoised
 from napari_mpi.pipeline.joint_denoising import (
     JointDenoising,
@@ -44,7 +44,7 @@ def _colours_of(
     Tell which share of their pixels was filled, and which planes are not empty.
     """
     dtype = np.dtype(image.dtype).newbyteorder("=")
-    colours = memory.allocate((*grid.shape[:-1], 3), dtype, on_disk)
+    colours = allocate((*grid.shape[:-1], 3), dtype, on_disk)
     share = 0.0
     not_empty = []
     for index in grid.indices():
@@ -57,8 +57,8 @@ def _colours_of(
             filled = np.moveaxis(fill_stuck(planes, of_one_image=True), 0, -1)
             colours[index] = filled
             share += float(np.mean(filled != rgb)) / grid.n_planes
-        memory.let_go(image)
-        memory.let_go(colours)
+        let_go(image)
+        let_go(colours)
     return colours, share, not_empty
 
 
@@ -109,7 +109,7 @@ class ColourDenoising(JointDenoising):
     ) -> None:
         self._source, self._grid = image, grid
         n_bytes = math.prod(grid.shape) * _Component.dtype.itemsize
-        self._on_disk = memory.belongs_on_disk(image, n_bytes)
+        self._on_disk = belongs_on_disk(image, n_bytes)
         self._colours, self._stuck, not_empty = _colours_of(
             image, grid, stuck_filled=fill_stuck, on_disk=self._on_disk
         )
@@ -159,8 +159,8 @@ class ColourDenoising(JointDenoising):
         parts = [run.result() for run in self._runs]
         dtype = self._dtype
         clean = super().unchanged is not None
-        image = memory.allocate(self._grid.shape, dtype, self._on_disk)
-        noise_map = memory.allocate(self._grid.shape, np.float32, self._on_disk)
+        image = allocate(self._grid.shape, dtype, self._on_disk)
+        noise_map = allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
             noisy = np.asarray(self._source[index]).astype(dtype, copy=False)
             if clean:
@@ -173,8 +173,8 @@ class ColourDenoising(JointDenoising):
             plane = np.concatenate([colours, noisy[..., 3:]], axis=-1)
             image[index] = plane
             noise_map[index] = noisy.astype(np.float64) - plane
-            memory.let_go(image)
-            memory.let_go(noise_map)
+            let_go(image)
+            let_go(noise_map)
         report = self._report(parts)
         return Denoised(image, noise_map, report, self._uncertainty(parts, clean))
 
@@ -198,7 +198,7 @@ class ColourDenoising(JointDenoising):
         errors = [part.uncertainty for part in parts if part.uncertainty is not None]
         if not errors:
             return None
-        uncertainty = memory.allocate(self._grid.shape, np.float32, self._on_disk)
+        uncertainty = allocate(self._grid.shape, np.float32, self._on_disk)
         for index in self._grid.indices():
             if clean:
                 plane = self._errors_of_filled(index)
@@ -206,7 +206,7 @@ class ColourDenoising(JointDenoising):
                 components = np.stack([error[index] for error in errors])
                 plane = self._axes.join_errors(components)
             uncertainty[index][..., :3] = plane
-            memory.let_go(uncertainty)
+            let_go(uncertainty)
         return uncertainty
 
     def _errors_of_filled(self, index: Any) -> NDArray[np.float64]:

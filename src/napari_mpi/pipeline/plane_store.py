@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,15 @@ from numpy.typing import NDArray
 from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.intensity import to_dtype, without_hot_pixels
 from napari_mpi.arrays.planes import Index, PlaneGrid
-from napari_mpi.arrays.spread import evenly
-from napari_mpi.engine import memory
+from napari_mpi.arrays.spread import spread_evenly
+from napari_mpi.arrays.storage import allocate, belongs_on_disk, let_go
 
 __all__ = [
-    "Index",
     "PlaneStore",
     "Results",
     "allocate_results",
     "planes_to_look_at",
-    "spread_evenly",
 ]
-
-_T = TypeVar("_T")
 
 # The intensity scaling of a stack is read from about this many of its values.
 _N_SAMPLES = 4_000_000
@@ -181,7 +177,7 @@ class PlaneStore:
         for index in self.grid.indices():
             results.image[index] = self.image[index]
             self.let_go()
-            memory.let_go(results.image)
+            let_go(results.image)
         self.image, self.noise_map = results.image, results.noise_map
         self.uncertainty = results.uncertainty
         self.dtype = self.image.dtype
@@ -273,7 +269,7 @@ class PlaneStore:
     def let_go(self) -> None:
         """Let what was read and written of files leave the memory."""
         for array in (self._source, self.image, self.noise_map, self.uncertainty):
-            memory.let_go(array)
+            let_go(array)
 
 
 def allocate_results(
@@ -287,11 +283,11 @@ def allocate_results(
     # Big-endian files are common in microscopy; torch wants the native order.
     dtype = np.dtype(np.float32 if in_float else source.dtype).newbyteorder("=")
     n_bytes = math.prod(shape) * (dtype.itemsize + 4 + 4 * uncertainty)
-    on_disk = memory.belongs_on_disk(source, n_bytes)
+    on_disk = belongs_on_disk(source, n_bytes)
     return Results(
-        memory.allocate(shape, dtype, on_disk),
-        memory.allocate(shape, np.float32, on_disk),
-        memory.allocate(shape, np.float32, on_disk) if uncertainty else None,
+        allocate(shape, dtype, on_disk),
+        allocate(shape, np.float32, on_disk),
+        allocate(shape, np.float32, on_disk) if uncertainty else None,
     )
 
 
@@ -299,9 +295,3 @@ def planes_to_look_at(indices: list[Index], grid: PlaneGrid) -> list[Index]:
     """Return the planes, of these, that tell the noise and how it was removed."""
     at_a_time = max(1, _MAX_PIXELS // math.prod(grid.plane_shape))
     return spread_evenly(indices, min(_MAX_PLANES, at_a_time))
-
-
-def spread_evenly(items: list[_T], number: int) -> list[_T]:
-    """Return at most so many of the items, from the first to the last."""
-    places = evenly(len(items) - 1, min(len(items), number))
-    return [items[place] for place in places]

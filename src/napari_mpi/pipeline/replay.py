@@ -25,7 +25,7 @@ COMMAND_SETTINGS = (
 
 
 def as_python(report: Mapping[str, Any]) -> str:
-    """Return Python lines that give the same result on the same device.
+    """Return Python lines that give the same result, but for rounding on a card.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def as_python(report: Mapping[str, Any]) -> str:
 def as_command(
     report: Mapping[str, Any], source: str = "IN.tif", output: str = "results"
 ) -> str:
-    """Return a command that gives the same result on the same device.
+    """Return a command that gives the same result, but for rounding on a card.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _given(report: Mapping[str, Any]) -> dict[str, Any]:
     }
     plain = {"preset": "auto", "noise": None, "weights": "universal"}
     given = {key: value for key, value in asked.items() if value != plain[key]}
-    # The device and the seed decide on every bit, so they are always written out.
+    # Another device or seed gives another result, so they are always written out.
     return given | {
         "device": report["device"],
         "seed": report["seed"],
