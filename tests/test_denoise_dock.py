@@ -391,8 +391,8 @@ def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbo
     finish(widget, qtbot)
     assert [one.name for one in viewer.layers] == [
         "cells",
-        "cells region auto",
         "cells region fast",
+        "cells region auto",
     ]
     tried = viewer.layers["cells region fast"]
     assert tried.data.shape == (1, 40, 48)

@@ -79,9 +79,9 @@ def test_other_pixels_are_refused_with_advice(dtype, message):
         ((16, 16), True, r"at least 3 dimensions \(Y, X and colour\)"),
         ((0, 16, 16), False, r"empty: its shape is \(0, 16, 16\)"),
         ((16, 16, 2), True, r"3 or 4 colour samples .* got shape \(16, 16, 2\)"),
-        ((15, 16), False, r"at least 16x16 pixels .* got shape \(15, 16\)"),
-        ((512, 512, 3), False, r"move it first, for instance with numpy\.moveaxis"),
-        ((16, 15, 3), True, "at least 16x16 pixels"),
+        ((15, 16), False, "have 15x16 pixels, and at least 16x16 are needed"),
+        ((512, 512, 3), False, r"move these to the end first, .*numpy\.moveaxis"),
+        ((16, 15, 3), True, "have 16x15 pixels"),
     ],
 )
 def test_other_shapes_are_refused_with_the_reason(shape, rgb, message):

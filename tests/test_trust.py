@@ -249,15 +249,18 @@ def test_the_profile_follows_a_drawn_line(viewer, rng, qtbot):
     trust.profile.expand()
     trust.profile.draw_button.click()
     shapes = viewer.layers["profile line"]
-    assert shapes.mode == "add_line"
     assert viewer.layers.selection.active is shapes
-    shapes.add_lines([[2, 5], [20, 5]])  # down a column
+    # There is a line to be moved, across the middle.
+    assert (shapes.mode, shapes.nshapes, shapes.selected_data) == ("select", 1, {0})
     plot = trust.profile.plot
+    qtbot.waitUntil(lambda: len(plot.points(0)[0]) == 26, timeout=TIMEOUT)
+    shapes.add_lines([[2, 5], [20, 5]])  # down a column
     qtbot.waitUntil(lambda: len(plot.points(0)[0]) == 19, timeout=TIMEOUT)
     assert np.allclose(plot.points(0)[1], image[2:21, 5])
     assert plot.points(0)[0][-1] == pytest.approx(18 * 0.5)
-    # A second line takes over, and the layer is used again.
+    # A third line takes over, and the layer is used again.
     trust.profile.draw_button.click()
+    assert (shapes.nshapes, shapes.selected_data) == (2, {1})
     shapes.add_lines([[3, 0], [3, 31]])
     qtbot.waitUntil(lambda: len(plot.points(0)[0]) == 32, timeout=TIMEOUT)
     assert np.allclose(plot.points(0)[1], image[3])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import PushButton
 from napari.layers import Image
-from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 
 from napari_mpi._napari.controls import row
@@ -28,10 +29,10 @@ from napari_mpi._napari.workers import (
     FirstLook,
     RunInput,
     Trial,
+    TrialStep,
     denoise_in_thread,
     try_in_thread,
 )
-from napari_mpi.config import MEASURING
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
 from napari_mpi.pipeline.findings import warnings_of
 from napari_mpi.pipeline.forecast import duration
@@ -39,6 +40,10 @@ from napari_mpi.weights.loading import prefer_weights_folder
 
 __all__ = ["DenoiseWidget"]
 
+_NO_IMAGE = (
+    "There is no image layer to denoise: open an image first. Labels, shapes and "
+    "points are none."
+)
 # The panel follows a fast run at this interval in seconds, not at each iteration.
 _REFRESH = 0.1
 
@@ -61,6 +66,8 @@ class DenoiseWidget(RunDock):
         self._chosen: Image | None = None  # in the form, when the run began
         self._followed: object = None  # unique_id of the selected layer chosen last
         self._report: dict[str, Any] | None = None  # of the last run
+        self._reported: Callable[[], Image | None] = lambda: None  # what it was about
+        self._outcome = ""  # what was said of it
         self._trials: list[str] = []  # what was said of each
         self._refreshed = 0.0
         self._begun: tuple[float, float] | None = None  # when, and how much was done
@@ -76,10 +83,10 @@ class DenoiseWidget(RunDock):
         )
         self.try_button = PushButton(
             text="&Try on visible region",
-            tooltip="Denoise the middle of what you see, with 'fast' and with "
+            tooltip="Denoise the middle of what you see, with 'fast' and then with "
             "'auto', and tell how long the whole layer will take.",
         )
-        self.replay = ReplayButtons()
+        self.replay = ReplayButtons(self._tell)
         self.keep_button = PushButton(
             text="Stop and &keep",
             tooltip="Stop now and keep what is reached; planes that were not begun "
@@ -119,7 +126,7 @@ class DenoiseWidget(RunDock):
         self._chosen = self.form.image.value
         layers = chosen_layers(self._viewer, self._chosen)
         if not layers:
-            show_warning("There is no image layer to denoise: open an image first.")
+            self._refuse(_NO_IMAGE)
             return
         point = self._viewer.dims.point
         try:
@@ -158,7 +165,7 @@ class DenoiseWidget(RunDock):
             return
         self._chosen = layer = self.form.image.value
         if layer is None:
-            show_warning("There is no image layer to try: open an image first.")
+            self._refuse(_NO_IMAGE)
             return
         try:
             options = self.form.options()
@@ -180,6 +187,7 @@ class DenoiseWidget(RunDock):
                 "what was done is kept" if self._queue.n_done else "nothing was changed"
             )
             self.status.value = f"Cancelled; {kept}."
+            self.progress.value = 0
             self._worker.quit()
 
     def stop_and_keep(self) -> None:
@@ -189,12 +197,15 @@ class DenoiseWidget(RunDock):
             self._worker.send(KEEP)
 
     def _on_yielded(
-        self, item: Denoising | Progress | FirstLook | Picture | Trial | str | None
+        self,
+        item: Denoising | Progress | FirstLook | Picture | TrialStep | Trial | str,
     ) -> None:
         # A yield that was under way when Cancel was pressed must not overwrite it.
         if self._worker is None or self._worker.abort_requested:
             return
-        if isinstance(item, Trial):
+        if isinstance(item, TrialStep):
+            self._follow_trial(item)
+        elif isinstance(item, Trial):
             self._show_trial(item)
         if self._result is None:
             return
@@ -206,11 +217,23 @@ class DenoiseWidget(RunDock):
         elif isinstance(item, Picture):
             self._result.add_picture(item)
         elif isinstance(item, Progress):
-            self.keep_button.enabled = True
+            if item.phase == "filling":  # before, there is nothing to keep
+                self.keep_button.enabled = True
             self.trust.course.follow(item)
             self._follow(item)
         elif item == GREW:
             self._result.grow()
+
+    def _follow_trial(self, step: TrialStep) -> None:
+        now = time.monotonic()
+        if now - self._refreshed < _REFRESH or self._part is None:
+            return
+        self._refreshed = now
+        self.progress.value = round(1000 * step.fraction)
+        progress = step.progress
+        working = f"Trying {step.preset} on a part of {self._part.layer.name}, step"
+        said = f"{working} {progress.step} of {progress.n_steps} …"
+        self.status.value = " ".join([*self._trials, said])
 
     def _show_trial(self, trial: Trial) -> None:
         assert self._part is not None
@@ -220,7 +243,6 @@ class DenoiseWidget(RunDock):
             region_layer(layer, trial.region, trial.result.image, name)
         )
         self._restore_choice()
-        self.progress.value += round(1000 / len(MEASURING))
         takes = "chosen planes take" if self._part.planes else "whole layer takes"
         if trial.forecast is None:
             said = "nothing is to be removed from this plane; try another one."
@@ -265,8 +287,11 @@ class DenoiseWidget(RunDock):
                 "Stopped while the network was learning from the image; no plane was "
                 "filled yet, so there is nothing to keep."
             )
+            self.progress.value = 0
             return
         self._report = report = result.report
+        assert self._part is not None
+        self._reported = weakref.ref(self._part.layer)
         self._offer_replay()
         self.trust.show_report(report)
         if report["complete"]:
@@ -276,10 +301,16 @@ class DenoiseWidget(RunDock):
                 said += warnings_of(report)
             self._say(" ".join(said), done=True)
         else:
+            self.progress.value = 0
             self._say(
                 f"Stopped after {report['iterations']} iterations; "
-                f"{report['planes_done']} of {report['n_planes']} planes are finished."
+                f"{report['planes_done']} of {report['n_planes']} planes are finished, "
+                "the others are still noisy."
             )
+        self._outcome = "" if self._queue.several else self.status.value
+
+    def _tell(self, said: str) -> None:
+        self.status.value = said
 
     def _say(self, outcome: str, *, done: bool = False) -> None:
         """Say what became of the layer at work, and of those before it."""
@@ -301,6 +332,11 @@ class DenoiseWidget(RunDock):
 
     def _on_image_chosen(self) -> None:
         self._offer_replay()
+        if not self.running and self._outcome and self._is_another():
+            # What became of one image is not to be read as if it were of this one.
+            if self.status.value == self._outcome:
+                self.status.value, self.progress.value = "Ready.", 0
+            self._outcome = ""
         if not self.running and (said := self._earlier.follow()):
             self.status.value = " ".join(said)
 
@@ -308,7 +344,15 @@ class DenoiseWidget(RunDock):
         report = self._replayed()
         self.replay.offer(report)
         if not self.running:  # else it shows the run
-            self.trust.show_report(report, self.form.image.value)
+            layer = self._reported() if self._is_another() else None
+            about = "" if layer is None else f"Last run, of {layer.name}:"
+            self.trust.show_report(report, self.form.image.value, about)
+
+    def _is_another(self) -> bool:
+        """Whether the chosen image has no part in the last run or in an earlier one."""
+        chosen = self.form.image.value
+        own = None if chosen is None else chosen.metadata.get("napari_mpi")
+        return chosen is not self._reported() and own is None
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""
@@ -338,6 +382,7 @@ class DenoiseWidget(RunDock):
         at_work = self.running and not self._closed
         if at_work and self._part and event.value is self._part.layer:
             self._worker.quit()
+            self.progress.value = 0
             self._say("Cancelled, as the input layer was removed.")
 
     def _on_finished(self) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton
 from scipy.ndimage import map_coordinates
 
+from napari_mpi._napari.layers import layer_array
 from napari_mpi._napari.listening import Listener
 from napari_mpi._napari.plots import Series
 from napari_mpi._napari.result_layers import (
@@ -47,8 +48,8 @@ class ProfilePanel(ResultFold):
         )
         self.draw_button = QPushButton("Draw a line")
         self.draw_button.setToolTip(
-            "Draw the line with the mouse, in a shapes layer. Draw another one, or "
-            "move it, and the profile follows."
+            "Put a line into a shapes layer. Drag it or its ends, or draw another one, "
+            "and the profile follows."
         )
         self.draw_button.clicked.connect(self.draw_line)
         self.addWidget(self.draw_button)
@@ -59,7 +60,7 @@ class ProfilePanel(ResultFold):
             self._watch(layer)
 
     def draw_line(self) -> None:
-        """Let the user draw a line, in a shapes layer that is added if need be."""
+        """Select the line to be moved; one is added across the middle if need be."""
         layers = result_layers(self._viewer, self._report, self._chosen)
         if layers is None:
             return
@@ -78,9 +79,13 @@ class ProfilePanel(ResultFold):
                 edge_color="#e69f00",
                 edge_width=max(1, min(like.extent.data[1][-2:]) // 150),
             )
+            height, width = layer_array(like).shape[-2 - like.rgb :][:2]
+            middle, margin = (height - 1) / 2, (width - 1) / 10
+            layer.add_lines([[middle, margin], [middle, width - 1 - margin]])
             self._viewer.add_layer(layer)
         self._viewer.layers.selection.active = layer
-        layer.mode = "add_line"
+        layer.mode = "select"
+        layer.selected_data = {layer.nshapes - 1}
 
     def draw(self) -> None:
         """Plot the line in the slice that is shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import Container, PushButton
@@ -15,10 +16,17 @@ __all__ = ["ReplayButtons"]
 
 
 class ReplayButtons(Container):  # type: ignore[misc]
-    """Use the settings of the run that `offer` was told of, or copy it."""
+    """Use the settings of the run that `offer` was told of, or copy it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tell : callable
+        Takes what is to be said to the user.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(labels=False)
+        self._tell = tell
         self.margins = (0, 0, 0, 0)
         self._report: dict[str, Any] | None = None
         self.use_button = PushButton(
@@ -53,6 +61,10 @@ class ReplayButtons(Container):  # type: ignore[misc]
         """Put lines that repeat the run on the clipboard."""
         if self._report is not None:
             QApplication.clipboard().setText(as_python(self._report))
+            self._tell(
+                "Copied: paste the lines where `image` holds the pixels, as in the "
+                "console of napari after `image = viewer.layers[0].data`."
+            )
 
     def copy_as_command(self) -> None:
         """Put a command that repeats the run on the clipboard."""
@@ -62,3 +74,5 @@ class ReplayButtons(Container):  # type: ignore[misc]
             QApplication.clipboard().setText(as_command(self._report))
         except ValueError as error:
             show_warning(str(error))
+        else:
+            self._tell("Copied: put the file's name in the place of IN.tif.")

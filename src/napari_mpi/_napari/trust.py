@@ -53,7 +53,10 @@ class TrustPanel(QWidget):  # type: ignore[misc]
         one_at_a_time(folds)
 
     def show_report(
-        self, report: Mapping[str, Any] | None, chosen: Image | None = None
+        self,
+        report: Mapping[str, Any] | None,
+        chosen: Image | None = None,
+        about: str = "",
     ) -> None:
         """Show what the report of a run tells.
 
@@ -64,11 +67,13 @@ class TrustPanel(QWidget):  # type: ignore[misc]
         chosen : napari.layers.Image, optional
             The layer that the user has chosen; of results with one report, it is the
             one to look at.
+        about : str
+            What the report is of, if not of the chosen layer.
         """
         self._report = report
         self.words.setVisible(report is not None)
         if report is not None:
-            self.words.setText(" ".join(in_words(report)))
+            self.words.setText(" ".join([about, *in_words(report)]).lstrip())
             self.words.setToolTip(f"The noise map: {headline(report)}.")
             self.course.show_report(report)
             self.figures.show_report(report)

@@ -265,7 +265,7 @@ def _in_words(facts: WeightsFacts) -> str:
     lines = [
         f"From: {facts.origin}",
         f"Licence: {facts.licence}",
-        f"Held-out images: {facts.verdict}" if facts.verdict else "",
+        f"Measured: {facts.verdict}" if facts.verdict else "",
         f"Trained for: {facts.steps:,} steps" if facts.steps else "",
         f"Size: {_megabytes(facts.size)}",
         f"sha256: {facts.sha256}" if facts.sha256 else "",

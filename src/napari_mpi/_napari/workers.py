@@ -31,6 +31,7 @@ __all__ = [
     "FirstLook",
     "RunInput",
     "Trial",
+    "TrialStep",
     "denoise_in_thread",
     "try_in_thread",
 ]
@@ -118,6 +119,25 @@ class Trial:
     region: Region
     result: Denoised
     forecast: Forecast | None
+
+
+@dataclass(frozen=True)
+class TrialStep:
+    """A step of the trial of a preset.
+
+    Attributes
+    ----------
+    preset : str
+        The preset.
+    progress : Progress
+        Where its run stands.
+    fraction : float
+        How much is done of all trials, 0 to 1.
+    """
+
+    preset: str
+    progress: Progress
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -212,7 +232,7 @@ def denoise_in_thread(
 @thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
 def try_in_thread(
     source: RunInput, whole: Any, options: dict[str, Any]
-) -> Generator[Trial | None, None, None]:
+) -> Generator[Trial | TrialStep, None, None]:
     """Denoise what is visible with each measuring preset, and forecast the rest.
 
     Parameters
@@ -226,10 +246,10 @@ def try_in_thread(
 
     Yields
     ------
+    TrialStep
+        Each step; here a cancelled worker ends.
     Trial
-        One for each preset.
-    None
-        After each step; here a cancelled worker ends.
+        One for each preset, the fastest first.
     """
     assert source.visible is not None
     region, rgb = source.visible, source.rgb
@@ -238,12 +258,13 @@ def try_in_thread(
         n_planes = math.prod(shape[: len(shape) - 2 - rgb])
         axis = source.channel_axis
         n_channels = 1 if axis is None else shape[axis]
-        for preset in MEASURING:
+        for number, preset in enumerate(reversed(MEASURING)):
             chosen = {**options, "preset": preset}
             run = iter_denoise(region.cut(whole), rgb=rgb, **chosen)
             try:
-                for _ in run:
-                    yield None
+                for progress in run:
+                    fraction = (number + progress.fraction) / len(MEASURING)
+                    yield TrialStep(preset, progress, fraction)
             finally:
                 run.close()
             plane = iter_denoise(region.plane(whole), rgb=rgb, **chosen)

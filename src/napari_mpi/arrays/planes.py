@@ -74,10 +74,17 @@ class PlaneGrid:
             )
         grid = cls(shape, rgb)
         if min(grid.plane_shape[:2]) < MIN_SIZE:
+            height, width = grid.plane_shape[:2]
+            moving = ""
+            if grid.n_planes >= MIN_SIZE:
+                moving = (
+                    f" Of the shape {shape} the last two axes are taken for rows and "
+                    "columns; if others are, move these to the end first, in Python by "
+                    "numpy.moveaxis."
+                )
             raise ValueError(
-                f"Expected planes of at least {MIN_SIZE}x{MIN_SIZE} pixels in the last "
-                f"two axes, got shape {shape}. If another axis comes last, move it "
-                "first, for instance with numpy.moveaxis."
+                f"The planes of this image have {height}x{width} pixels, and at least "
+                f"{MIN_SIZE}x{MIN_SIZE} are needed.{moving}"
             )
         return grid
 

@@ -151,8 +151,8 @@ class PlaneStore:
                     "Every pixel is NaN or infinite: there is no image to denoise."
                 )
             raise ValueError(
-                f"{n_bad} of {n_all} pixels are NaN or infinite. Replace them first, "
-                "for instance with numpy.nan_to_num, or crop them away."
+                f"{n_bad} of {n_all} pixels are NaN or infinite, which are no numbers. "
+                "Crop them away, or replace them first: in Python by numpy.nan_to_num."
             )
         self.constant = not self.filled
         lowest, highest = float(min(extremes)), float(max(extremes))

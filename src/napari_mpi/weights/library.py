@@ -373,18 +373,17 @@ def _facts(
         weights.sha256,
         size,
         steps if isinstance(steps, int) else None,
-        _verdict(card.get("held_out")),
+        _verdict(card.get("held_out"), name),
         path,
     )
 
 
-def _verdict(held_out: Any) -> str:
+def _verdict(held_out: Any, name: str) -> str:
     """Put what a card says of held-out images into words."""
     try:
-        comparison = (
-            f"than {held_out['compared_with']} on held-out images "
-            f"({held_out['gain_db']:+.2f} dB)"
-        )
+        other = held_out["compared_with"]
+        other = "before its last training" if other == name else other
+        comparison = f"than {other} on held-out images ({held_out['gain_db']:+.2f} dB)"
         return f"{'better' if held_out['better'] else 'not better'} {comparison}"
     except (TypeError, LookupError, ValueError):  # a card may come from anywhere
         return ""
