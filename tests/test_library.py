@@ -207,7 +207,9 @@ def test_the_command_lists_downloads_imports_and_tells(server, lab_file, capsys)
     assert main(["weights", "download", "lab"]) == 0
     assert main(["weights", "import", str(lab_file)]) == 0
     assert main(["weights", "info", "our-lab"]) == 0
-    assert "steps      7" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "steps      7" in told
+    assert "{" not in told
     assert main(["weights", "list"]) == 0
     listed = capsys.readouterr().out
     assert "online:" not in listed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,18 @@ def _weights_info(args: argparse.Namespace) -> int:
     weights = load_weights(args.name)
     print(f"name       {weights.name}")
     print(f"sha256     {weights.sha256}")
-    print(f"image      {weights.image_channels} channels")
-    print(f"mask       {weights.mask_channels} channels")
-    for key, value in weights.card.items():
-        print(f"{key:<10} {value}")
+    print(f"channels   {weights.image_channels} of the image")
+    print(f"           {weights.mask_channels} of the mask")
+    _print_card(weights.card)
     return 0
+
+
+def _print_card(card: Mapping[str, Any], indent: str = "") -> None:
+    for key, value in card.items():
+        parts = value if isinstance(value, list) else [value]
+        for part in parts:
+            if isinstance(part, Mapping):
+                print(f"{indent}{key}:")
+                _print_card(part, indent + "  ")
+        if not any(isinstance(part, Mapping) for part in parts):
+            print(f"{indent}{key:<10} {', '.join(map(str, parts))}")
