@@ -87,6 +87,11 @@ class Adaptation:
     initial_validation : float or None
         Like `AdaptStep.validation`, of the network as it came.
 
+    Raises
+    ------
+    ValueError
+        If the network was made for another number of channels.
+
     Notes
     -----
     With early stopping, two percent of the pixels are hidden always and trained on

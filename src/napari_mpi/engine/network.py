@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from napari_mpi.engine.borders import mirrored
 from napari_mpi.engine.convolution import convolve
 
-__all__ = ["Hourglass", "memory_format", "on_device"]
+__all__ = ["MULTIPLE", "N_LEVELS", "Hourglass", "memory_format", "on_device"]
 
 N_LEVELS = 5
-WIDTH = 64
+_WIDTH = 64
 # Each level halves the plane, and a 3x3 reflection needs two pixels at the bottom.
 MULTIPLE: int = 2**N_LEVELS
-MIN_SIZE = 2 * MULTIPLE
+_MIN_SIZE = 2 * MULTIPLE
 
 
 class _ConvNormAct(nn.Module):
@@ -31,13 +31,13 @@ class _ConvNormAct(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(
             in_channels,
-            WIDTH,
+            _WIDTH,
             kernel_size,
             stride,
             padding=kernel_size // 2,
             padding_mode="reflect",
         )
-        self.norm = nn.BatchNorm2d(WIDTH)
+        self.norm = nn.BatchNorm2d(_WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
         border = self.conv.kernel_size[0] // 2
@@ -65,11 +65,11 @@ class _Level(nn.Module):
         super().__init__()
         self.skip = _ConvNormAct(in_channels, 1)
         self.down = nn.Sequential(
-            _ConvNormAct(in_channels, 3, stride=2), _ConvNormAct(WIDTH, 3)
+            _ConvNormAct(in_channels, 3, stride=2), _ConvNormAct(_WIDTH, 3)
         )
         self.deeper = deeper
-        self.merge_norm = nn.BatchNorm2d(2 * WIDTH)
-        self.up = nn.Sequential(_ConvNormAct(2 * WIDTH, 3), _ConvNormAct(WIDTH, 1))
+        self.merge_norm = nn.BatchNorm2d(2 * _WIDTH)
+        self.up = nn.Sequential(_ConvNormAct(2 * _WIDTH, 3), _ConvNormAct(_WIDTH, 1))
         # On the device once: each copy would wait for a graphics card.
         sharing = torch.tensor(_SHARING, dtype=torch.float32)
         self.register_buffer("sharing", sharing, persistent=False)
@@ -81,12 +81,12 @@ class _Level(nn.Module):
         # By definition: enlarge `below` twofold, join it to the skip, normalise, then
         # convolve. Each pixel of `below` stands for four equal ones, so it may as well
         # be normalised small, and enlarged by the convolution, which costs far less.
-        skip = self._normalised(self.skip(x), slice(WIDTH))
-        below = self._normalised(below, slice(WIDTH, None))
+        skip = self._normalised(self.skip(x), slice(_WIDTH))
+        below = self._normalised(below, slice(_WIDTH, None))
         merge = cast(_ConvNormAct, self.up[0])
         weight = merge.conv.weight  # (64, 128, 3, 3)
-        merged = convolve(_reflected(skip, 1), weight[:, :WIDTH], merge.conv.bias)
-        merged += _enlarged_and_convolved(below, weight[:, WIDTH:], self.sharing)
+        merged = convolve(_reflected(skip, 1), weight[:, :_WIDTH], merge.conv.bias)
+        merged += _enlarged_and_convolved(below, weight[:, _WIDTH:], self.sharing)
         out: Tensor = self.up[1](F.leaky_relu_(merge.norm(merged), 0.2))
         return out
 
@@ -156,9 +156,9 @@ class Hourglass(nn.Module):
         self.mask_channels = mask_channels
         deeper = None
         for _ in range(N_LEVELS - 1):
-            deeper = _Level(WIDTH, deeper)
+            deeper = _Level(_WIDTH, deeper)
         self.levels = _Level(image_channels + mask_channels, deeper)
-        self.head = nn.Conv2d(WIDTH, image_channels, 1)
+        self.head = nn.Conv2d(_WIDTH, image_channels, 1)
 
     def forward(self, visible: Tensor, mask: Tensor) -> Tensor:
         """Fill in the pixels where the mask is 0.
@@ -203,4 +203,4 @@ def memory_format(device: torch.device) -> torch.memory_format:
 
 def padded_size(size: int) -> int:
     """Return the next length that the five halvings divide, in pixels."""
-    return max(MIN_SIZE, -(-size // MULTIPLE) * MULTIPLE)
+    return max(_MIN_SIZE, -(-size // MULTIPLE) * MULTIPLE)

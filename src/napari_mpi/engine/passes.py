@@ -64,6 +64,11 @@ class Passes:
     tile_size : int
         Side of the tiles that a larger plane is taken apart into, in its pixels.
 
+    Raises
+    ------
+    ValueError
+        If the network was made for another number of channels.
+
     Notes
     -----
     The estimate of a pixel is the mean of its predictions in those passes in which it

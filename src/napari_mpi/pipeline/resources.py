@@ -48,7 +48,13 @@ class Resources:
         self.tile_size = memory.fitting_tile_size(TILE_SIZE, self.device)
 
     def require_whole_planes(self) -> None:
-        """Refuse, before the first plane, what would fill the computer's memory."""
+        """Refuse, before the first plane, what would fill the computer's memory.
+
+        Raises
+        ------
+        MemoryError
+            If iterating over whole planes takes more memory than is free.
+        """
         height, width = self._plane_shape[:2]
         needed = memory.training_bytes(height * width)
         free = memory.available_bytes(self.device)

@@ -108,13 +108,15 @@ def pretrain(
     ValueError
         If `output` does not end in ``.safetensors``, or there is no such device.
     FileNotFoundError
-        If a folder, or the one of `output`, does not exist.
+        If a folder, the one of `output`, `init` or `resume` does not exist.
     FileError
         If a folder has no readable image, or images are smaller than the crop.
     WeightsError
         If `init` or `resume` cannot be used.
     ConnectionError
         If another process of the training is lost.
+    OSError
+        If weights or checkpoint cannot be written, as on a full disk.
     """
     training = iter_pretrain(
         folders,
@@ -220,7 +222,15 @@ class Training(Iterator[PretrainStep]):
         return next(self._steps)
 
     def resume(self, checkpoint: Path) -> None:
-        """Carry on where an interrupted training of the same settings stood."""
+        """Carry on where an interrupted training of the same settings stood.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such checkpoint.
+        WeightsError
+            If it is damaged, or of a training with other settings.
+        """
         self._state.load(checkpoint)
         self._saved_at = self._state.step
         self._resumed_from = checkpoint.resolve()
