@@ -2,10 +2,11 @@
 
     python -m benchmarks.weights                       # the bundled ones
     python -m benchmarks.weights --weights lab.safetensors --only Confocal
+    python -m benchmarks.weights --steps 50 150 --seeds 0 1 2
 
-Each row is one run of the loop of `paper-fast` over an FMD crop, with percentile
-scaling and a mask ratio of 0.45, of 0.93 for the wide-field image, looked at after so
-many iterations: PSNR in dB / SSIM.
+Each row is the mean of runs, one a seed, of the loop of `paper-fast` over an FMD crop,
+with percentile scaling and a mask ratio of 0.45, of 0.93 for the wide-field image, looked
+at after so many iterations: PSNR in dB / SSIM.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def main() -> None:
     arguments.add_argument("--weights", default="universal")
     arguments.add_argument("--only", default="", help="part of the images' names")
     arguments.add_argument("--steps", type=int, nargs="+", default=STEPS)
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[0])
     args = arguments.parse_args()
     rivals = {
         args.weights: args.weights,
@@ -40,20 +42,26 @@ def main() -> None:
             continue
         noisy, truth = fmd_pair(scene)
         for name, weights in rivals.items():
-            run = iter_denoise(
-                noisy,
-                preset="paper-fast",
-                n_iter=max(args.steps),
-                mask_ratio=0.93 if "WideField" in scene else 0.45,
-                scaling="percentile",
-                weights=weights,
-                device=args.device,
-            )
-            scores = []
-            for progress in run:
-                if progress.step in args.steps:
-                    image = run.result().image / 255
-                    scores.append(score(image, truth / 255))
+            runs = []
+            for seed in args.seeds:
+                run = iter_denoise(
+                    noisy,
+                    preset="paper-fast",
+                    n_iter=max(args.steps),
+                    mask_ratio=0.93 if "WideField" in scene else 0.45,
+                    scaling="percentile",
+                    weights=weights,
+                    device=args.device,
+                    seed=seed,
+                )
+                runs.append(
+                    [
+                        score(run.result().image / 255, truth / 255)
+                        for progress in run
+                        if progress.step in args.steps
+                    ]
+                )
+            scores = np.mean(runs, axis=0).tolist()  # (steps, 2)
             means[name].append(scores)
             _print_row(scene, name, scores)
     for name, found in means.items():
