@@ -5,8 +5,8 @@
     python -m benchmarks.weights --steps 50 150 --seeds 0 1 2
 
 Each row is the mean of runs, one a seed, of the loop of `paper-fast` over an FMD crop,
-with percentile scaling and a mask ratio of 0.45, of 0.93 for the wide-field image, looked
-at after so many iterations: PSNR in dB / SSIM.
+with percentile scaling and a mask ratio of 0.45, of 0.93 for the wide-field image,
+looked at after so many iterations: PSNR in dB / SSIM.
 """
 
 from __future__ import annotations
