@@ -96,7 +96,7 @@ def put_wide(path):
         (put_text, "is damaged or not what its ending says"),
         (put_nan, "1 of 576 pixels are NaN or infinite"),
         (put_mask, "got bool"),
-        (put_tiny, "at least 16x16 pixels"),
+        (put_tiny, "at least 16x16 are needed"),
         (put_wide, "OME-TIFF cannot hold int64"),
     ],
 )
