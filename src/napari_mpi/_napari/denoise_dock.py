@@ -67,6 +67,7 @@ class DenoiseWidget(RunDock):
         self._followed: object = None  # unique_id of the selected layer chosen last
         self._report: dict[str, Any] | None = None  # of the last run
         self._reported: Callable[[], Image | None] = lambda: None  # what it was about
+        self._about = ""  # its name
         self._outcome = ""  # what was said of it
         self._trials: list[str] = []  # what was said of each
         self._refreshed = 0.0
@@ -292,6 +293,7 @@ class DenoiseWidget(RunDock):
         self._report = report = result.report
         assert self._part is not None
         self._reported = weakref.ref(self._part.layer)
+        self._about = self._part.layer.name
         self._offer_replay()
         self.trust.show_report(report)
         if report["complete"]:
@@ -304,8 +306,8 @@ class DenoiseWidget(RunDock):
             self.progress.value = 0
             self._say(
                 f"Stopped after {report['iterations']} iterations; "
-                f"{report['planes_done']} of {report['n_planes']} planes are finished, "
-                "the others are still noisy."
+                f"{report['planes_done']} of {report['n_planes']} planes are finished; "
+                "what was not begun is still noisy."
             )
         self._outcome = "" if self._queue.several else self.status.value
 
@@ -344,15 +346,15 @@ class DenoiseWidget(RunDock):
         report = self._replayed()
         self.replay.offer(report)
         if not self.running:  # else it shows the run
-            layer = self._reported() if self._is_another() else None
-            about = "" if layer is None else f"Last run, of {layer.name}:"
+            about = f"Last run, of {self._about}:" if self._is_another() else ""
             self.trust.show_report(report, self.form.image.value, about)
 
     def _is_another(self) -> bool:
         """Whether the chosen image has no part in the last run or in an earlier one."""
         chosen = self.form.image.value
         own = None if chosen is None else chosen.metadata.get("napari_mpi")
-        return chosen is not self._reported() and own is None
+        # The one that the run was about may have been removed.
+        return own is None and (chosen is None or chosen is not self._reported())
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""

@@ -17,7 +17,7 @@ _rough_gradients: ContextVar[bool] = ContextVar("_rough_gradients", default=Fals
 
 
 def in_bfloat16(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
-    """Let everything inside that can be be computed in bfloat16, if that is enabled."""
+    """Compute in bfloat16 inside, wherever torch does, if that is enabled."""
     # Some devices warn of what they cannot do even where they need not.
     return torch.autocast(device.type, torch.bfloat16) if enabled else nullcontext()
 
