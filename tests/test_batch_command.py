@@ -52,7 +52,7 @@ def test_a_dry_run_forecasts_and_writes_nothing(folder, tmp_path, capsys):
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0].startswith("a.tif: about ")
-    assert "MiB of memory" in lines[0]
+    assert "MiB of free memory" in lines[0]
     assert lines[0].endswith(str(out / "a_denoised.ome.tif"))
     assert lines[-1].startswith("2 of 3: about ")
     assert "empty.tif: " in said.err

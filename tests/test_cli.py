@@ -80,7 +80,7 @@ def test_a_bad_file_costs_only_itself(image_file, tmp_path, capsys):
     command = ["denoise", str(bad), str(image_file), "-o", str(out)]
     assert main([*command, "--n-iter", "1"]) == 1
     message = capsys.readouterr().err
-    assert "broken.tif" in message
+    assert message.count("broken.tif") == 1
     assert "1 of 2 inputs failed" in message
     assert [path.name for path in out.iterdir()] == ["cells_denoised.ome.tif"]
 
@@ -247,7 +247,7 @@ def test_pretrain_says_how_the_weights_do_on_held_out_images(tmp_path, rng, caps
 def test_pretrain_names_what_is_wrong_with_a_folder(tmp_path, capsys):
     output = ["-o", str(tmp_path / "lab.safetensors"), "--steps", "1"]
     assert main(["pretrain", str(tmp_path), *output]) == 1
-    assert "holds no readable image" in capsys.readouterr().err
+    assert "holds no image to train on" in capsys.readouterr().err
     tifffile.imwrite(tmp_path / "tiny.tif", np.zeros((20, 20), np.uint8))
     assert main(["pretrain", str(tmp_path), *output]) == 1
     assert "tiny.tif: 20x20 is smaller than the crop" in capsys.readouterr().err
@@ -288,7 +288,7 @@ def test_a_forecast_says_what_a_run_takes_and_writes_nothing(
     assert main(["denoise", str(image_file), "-o", str(out), "--forecast"]) == 0
     said = capsys.readouterr().out
     assert "cells.tif: about " in said
-    assert "MiB of memory" in said
+    assert "MiB of free memory" in said
     assert not out.exists()
 
 

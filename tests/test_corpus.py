@@ -6,7 +6,7 @@ import tifffile
 from training_runs import write
 
 from napari_mpi.config import PretrainConfig
-from napari_mpi.io.files import FileError, read_image
+from napari_mpi.io.files import FileError, read_image, write_image
 from napari_mpi.io.image_data import without_calibration
 from napari_mpi.training.corpus import Crops, load_corpus
 
@@ -114,8 +114,22 @@ def test_a_folder_without_images_is_named(tmp_path):
     folder = tmp_path / "texts"
     folder.mkdir()
     (folder / "notes.txt").write_text("x")
-    with pytest.raises(FileError, match="texts holds no readable image"):
+    with pytest.raises(FileError, match="texts holds no image to train on"):
         load_corpus(folder, config(), 1)
+
+
+def test_what_earlier_runs_and_trainings_left_is_no_image(folder, rng):
+    for role in ("noise map", "uncertainty", "denoised"):
+        image = without_calibration(rng.random((70, 80)), "YX", role)
+        path = folder / f"{role}.ome.tif"
+        write_image(path, replace(image, layer={"role": role}))
+    (folder / "lab.png").write_bytes(b"a figure")
+    (folder / "lab.safetensors").touch()
+    with pytest.warns(
+        UserWarning, match=r"noise map\.ome\.tif, uncertainty\S+ left out"
+    ):
+        (sources,) = load_corpus(folder, config(), 1)
+    assert [source.name for source in sources] == ["a.tif", "b.tif", "denoised.ome.tif"]
 
 
 def test_a_small_image_is_named(clean_images):

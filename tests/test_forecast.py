@@ -6,10 +6,10 @@ from napari_mpi.pipeline.forecast import Forecast, duration
 @pytest.mark.parametrize(
     ("seconds", "memory", "said"),
     [
-        (12.3, 150 * 2**20, "about 12 s and 150 MiB of memory beside the program"),
-        (119, 2**30, "about 2 min and 1.0 GiB of memory beside the program"),
-        (600, 2.5 * 2**30, "about 10 min and 2.5 GiB of memory beside the program"),
-        (5 * 3600, 2**30, "about 5.0 h and 1.0 GiB of memory beside the program"),
+        (12.3, 150 * 2**20, "about 12 s and 150 MiB of free memory"),
+        (119, 2**30, "about 2 min and 1.0 GiB of free memory"),
+        (600, 2.5 * 2**30, "about 10 min and 2.5 GiB of free memory"),
+        (5 * 3600, 2**30, "about 5.0 h and 1.0 GiB of free memory"),
     ],
 )
 def test_a_forecast_is_said_in_words(seconds, memory, said):

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mpi.cli.console import EXIT_FAILED, say
+from napari_mpi.cli.console import EXIT_FAILED, say, say_error
 from napari_mpi.cli.fill_options import add_fill_options, fill_options
 
 if TYPE_CHECKING:  # these load torch, which a quick `--help` does without
@@ -116,7 +116,7 @@ def _tell(record: Record) -> None:
     from napari_mpi.pipeline.findings import NOTHING_SUSPICIOUS
 
     if record.status == "failed":
-        say(f"error: {record.name}: {record.reason}")
+        say_error(record.name, record.reason)
         return
     if record.status != "done":
         say(f"{record.name}: {record.status}")
@@ -146,7 +146,7 @@ def _dry_run(found: Inputs, settings: Settings, workers: int) -> int:
             forecasts.append(forecast)
             print(f"{job.name}: {forecast} -> {job.target}")
     for name, said in refused:
-        say(f"error: {name}: {said}")
+        say_error(name, said)
     if forecasts:
         workers = min(workers, len(forecasts))
         seconds = [forecast.seconds for forecast in forecasts]

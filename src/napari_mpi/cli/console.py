@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # this loads torch, which a quick `--help` does without
     from napari_mpi.pipeline.api import Denoised, Denoising
 
-__all__ = ["BAR", "EXIT_FAILED", "EXIT_INTERRUPTED", "finish", "say"]
+__all__ = ["BAR", "EXIT_FAILED", "EXIT_INTERRUPTED", "finish", "say", "say_error"]
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -17,6 +17,11 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 def say(text: str) -> None:
     """Tell the user something that is not a result."""
     print(f"napari-mpi: {text}", file=sys.stderr)
+
+
+def say_error(name: object, reason: str) -> None:
+    """Tell what went wrong with an image, naming it once."""
+    say(f"error: {reason}" if str(name) in reason else f"error: {name}: {reason}")
 
 
 def finish(run: Denoising, label: str) -> Denoised:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mpi.batch.errors import reason
-from napari_mpi.cli.console import EXIT_FAILED, finish, say
+from napari_mpi.cli.console import EXIT_FAILED, finish, say, say_error
 from napari_mpi.cli.fill_options import add_fill_options, fill_options
 
 __all__ = ["add_parser"]
@@ -79,7 +79,7 @@ def _denoise(args: argparse.Namespace) -> int:
             write_result(target, image, result, args.noise_map)
             _say_findings(source.name, result.report)
         except (ValueError, TypeError, OSError, MemoryError) as error:
-            say(f"error: {source}: {reason(error)}")
+            say_error(source, reason(error))
             failed += 1
         else:
             print(target)

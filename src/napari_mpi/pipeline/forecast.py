@@ -53,7 +53,7 @@ class Forecast:
         if megabytes > 1000:
             large = f"{megabytes / 1024:.1f} GiB"
         long = duration(self.seconds)
-        return f"about {long} and {large} of memory beside the program"
+        return f"about {long} and {large} of free memory"
 
 
 def duration(seconds: float) -> str:

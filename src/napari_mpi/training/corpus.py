@@ -32,6 +32,8 @@ _DIM_SHARE = 0.6
 # Training images are kept in memory; beyond this, further files of a folder are left
 # out.
 _MAX_FOLDER_BYTES = 4 * 2**30
+# What a run leaves beside the denoised image holds no intensities.
+_LEFTOVERS = ("noise map", "uncertainty")
 
 
 @dataclass(frozen=True)
@@ -149,14 +151,15 @@ def load_corpus(
     Returns
     -------
     list of list of Source
-        The images of each folder.
+        The images of each folder. Noise maps and uncertainties of earlier runs, and the
+        curves of earlier trainings, are left out.
 
     Raises
     ------
     FileNotFoundError
         If a folder does not exist.
     FileError
-        If a folder has no readable image, or images are smaller than the crop.
+        If a folder has no image to train on, or images are smaller than the crop.
     """
     paths = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     if not paths and not images and config.synthetic_share < 1:
@@ -171,8 +174,17 @@ def load_corpus(
 def _load_folder(folder: Path, crop_size: int, channels: int) -> list[Source]:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    files = ((path.name, partial(read_image, path)) for path in list_images(folder))
+    files = (
+        (path.name, partial(read_image, path))
+        for path in list_images(folder)
+        if not _is_curve(path)
+    )
     return _sources(files, str(folder), crop_size, channels)
+
+
+def _is_curve(path: Path) -> bool:
+    """Whether a figure lies beside weights of its name."""
+    return path.suffix == ".png" and path.with_suffix(".safetensors").is_file()
 
 
 def _sources(
@@ -182,7 +194,7 @@ def _sources(
     channels: int,
 ) -> list[Source]:
     """Read images one by one, and say of all that are unfit what is wrong."""
-    sources, refused = [], []
+    sources, refused, leftovers = [], [], []
     budget = _MAX_FOLDER_BYTES
     for name, read in images:
         if budget <= 0:
@@ -193,7 +205,11 @@ def _sources(
             )
             break
         try:
-            image = _in_memory(read())
+            image = read()
+            if image.layer.get("role") in _LEFTOVERS:
+                leftovers.append(name)
+                continue
+            image = _in_memory(image)
             planes = _as_planes(image.data, image.rgb, channels)
         except (FileError, OSError) as error:
             refused.append(f"{name}: {error}")
@@ -215,8 +231,15 @@ def _sources(
             f"{len(refused)} of the images in {place} cannot be trained on. Remove or "
             "replace them: " + "; ".join(refused[:10]) + ("; …" * (len(refused) > 10))
         )
+    if leftovers:
+        warnings.warn(
+            f"{place}: noise maps and uncertainties of earlier runs are no images to "
+            f"train on; {', '.join(leftovers[:5])}{', …' * (len(leftovers) > 5)} left "
+            "out.",
+            stacklevel=3,
+        )
     if not sources:
-        raise FileError(f"{place} holds no readable image.")
+        raise FileError(f"{place} holds no image to train on.")
     return sources
 
 

@@ -110,7 +110,7 @@ def pretrain(
     FileNotFoundError
         If a folder, the one of `output`, `init` or `resume` does not exist.
     FileError
-        If a folder has no readable image, or images are smaller than the crop.
+        If a folder has no image to train on, or images are smaller than the crop.
     WeightsError
         If `init` or `resume` cannot be used.
     ConnectionError

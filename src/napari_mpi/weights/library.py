@@ -201,9 +201,9 @@ def download_weights(
         )
     except requests.RequestException as error:
         raise WeightsError(
-            f"{name} could not be fetched from {source.url} ({error}). Check the "
-            "network, or fetch the file with a browser and use 'napari-mpi weights "
-            "import'."
+            f"{name} could not be fetched from {source.url}: {_what_failed(error)}. "
+            "Check the network, or fetch the file with a browser and use 'napari-mpi "
+            "weights import'."
         ) from error
     except ValueError as error:
         raise WeightsError(
@@ -212,6 +212,19 @@ def download_weights(
             "has changed there."
         ) from error
     return Path(path)
+
+
+def _what_failed(error: requests.RequestException) -> str:
+    """Put what went wrong with a transfer into words; the libraries' are for makers."""
+    if error.response is not None:
+        return f"the server answered {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return f"there was no answer within {_TIMEOUT} s"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the transfer broke off"
+    if isinstance(error, requests.ConnectionError):
+        return "there is no connection to the server"
+    return str(error)
 
 
 def import_weights(file: str | os.PathLike[str]) -> Path:
