@@ -9,8 +9,6 @@ from napari_mpi._napari import workers
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi.engine.passes import Passes
 from napari_mpi.pipeline.api import iter_denoise
-from napari_mpi.pipeline.forecast import Forecast
-from napari_mpi.pipeline.stack_denoising import StackDenoising
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
@@ -379,73 +377,6 @@ def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
     finish(widget, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells"]
     viewer.layers.clear()  # what the dock listened to finds nothing that is gone
-
-
-def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):
-    layer = viewer.add_image(np.stack([noisy] * 3), name="cells")
-    viewer.dims.set_current_step(0, 1)
-    widget.form.advanced.n_iter.value = 1
-    widget.form.advanced.n_passes.value = 2
-    widget.try_button.clicked.emit(True)
-    assert widget.running
-    finish(widget, qtbot)
-    assert [one.name for one in viewer.layers] == [
-        "cells",
-        "cells region fast",
-        "cells region auto",
-    ]
-    tried = viewer.layers["cells region fast"]
-    assert tried.data.shape == (1, 40, 48)
-    assert tuple(tried.data_to_world((0, 0, 0))) == (1.0, 0.0, 0.0)
-    assert not np.array_equal(tried.data[0], noisy)
-    assert widget.form.image.value is layer
-    assert "With fast, the whole layer takes about" in widget.status.value
-    assert "With auto" in widget.status.value
-    assert widget.run_button.enabled
-    assert widget.try_button.enabled
-
-
-def test_a_trial_counts_the_learning_of_each_channel(
-    viewer, widget, noisy, qtbot, monkeypatch
-):
-    def one_second_each(run, n_planes):
-        return Forecast(n_planes, 2**20)
-
-    monkeypatch.setattr(StackDenoising, "forecast", one_second_each)
-    stack = np.stack([np.stack([noisy, noisy])] * 3)
-    viewer.add_image(stack, name="cells", axis_labels=("c", "z", "y", "x"))
-    widget.form.advanced.n_iter.value = 1
-    widget.form.advanced.n_passes.value = 2
-    widget.try_region()
-    finish(widget, qtbot)
-    assert "With fast, the whole layer takes about 6 s and 1 MiB" in widget.status.value
-
-
-def test_a_trial_on_an_empty_plane_promises_nothing_of_the_others(
-    viewer, widget, noisy, qtbot
-):
-    viewer.add_image(np.stack([np.full_like(noisy, 7), noisy]), name="cells")
-    viewer.dims.set_current_step(0, 0)
-    widget.try_region()
-    finish(widget, qtbot)
-    assert "nothing is to be removed from this plane" in widget.status.value
-    assert "takes" not in widget.status.value
-
-
-def test_a_trial_can_be_cancelled(viewer, widget, noisy, qtbot):
-    viewer.add_image(noisy, name="cells")
-    widget.form.advanced.n_iter.value = 100_000
-    widget.try_region()
-    widget.cancel()
-    finish(widget, qtbot)
-    assert len(viewer.layers) == 1
-    assert "Cancelled" in widget.status.value
-
-
-def test_there_is_a_hint_when_there_is_nothing_to_try(widget):
-    notification_manager.records.clear()
-    widget.try_region()
-    assert "open an image first" in notification_manager.records[-1].message
 
 
 def test_a_run_can_be_copied_as_python_and_as_a_command(viewer, widget, noisy, qtbot):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
-from napari_mpi._napari.workers import TrialStep
 from napari_mpi.pipeline.api import Progress
 
 TIMEOUT = 60_000  # milliseconds
@@ -52,19 +51,6 @@ def test_nothing_can_be_kept_while_the_network_learns(viewer, widget, noisy):
         assert not widget.keep_button.enabled
         widget._on_yielded(Progress("filling", 0, 1, 1, 9, 0.5))
         assert widget.keep_button.enabled
-    finally:
-        widget.cancel()
-
-
-def test_a_trial_tells_where_it_stands(viewer, widget, noisy):
-    viewer.add_image(noisy, name="cells")
-    widget.try_region()
-    try:
-        step = Progress("adapting", 0, 1, 3, 9, 0.2, 0.5)
-        widget._on_yielded(TrialStep("fast", step, 0.1))
-        assert widget.progress.value == 100
-        said = "Trying fast on a part of cells, step 3 of 9 …"
-        assert widget.status.value == said
     finally:
         widget.cancel()
 

@@ -8,6 +8,7 @@ from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtGui import QColor
 
 from napari_mpi._napari.course import CoursePanel
+from napari_mpi._napari.last_run import LastRun
 from napari_mpi._napari.layers import denoised_layer, picture_layer, pictures
 from napari_mpi._napari.result_layers import result_layers
 from napari_mpi._napari.trust import TrustPanel
@@ -92,8 +93,8 @@ def test_the_course_is_plotted_while_the_run_goes_on(
     assert widget.running
     assert widget.trust.course.words.text() == "The run goes on."
     # The record of an earlier result does not take its place.
-    widget._report = {"verdict": None, "adaptations": []}
     other = viewer.add_image(noisy)
+    widget._last = LastRun(other, {"verdict": None, "adaptations": []})
     widget.form.image.value = other
     assert widget.trust.course.words.text() == "The run goes on."
     widget.cancel()

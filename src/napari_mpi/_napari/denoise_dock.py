@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import PushButton
@@ -14,24 +11,24 @@ from napari.viewer import Viewer
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.earlier_run import EarlierRun
 from napari_mpi._napari.form import DenoiseForm
+from napari_mpi._napari.last_run import LastRun
 from napari_mpi._napari.layers import Picture, layer_array
 from napari_mpi._napari.live_result import LiveResult
+from napari_mpi._napari.pace import Pace
 from napari_mpi._napari.preferences import Preferences
-from napari_mpi._napari.region import region_layer, visible_region
+from napari_mpi._napari.region import visible_region
 from napari_mpi._napari.replay_buttons import ReplayButtons
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.run_queue import RunQueue
 from napari_mpi._napari.selection import LayerPart, chosen_layers, selected_input
+from napari_mpi._napari.trial import Trial, Trials, TrialStep, try_in_thread
 from napari_mpi._napari.trust import TrustPanel
 from napari_mpi._napari.workers import (
     GREW,
     KEEP,
     FirstLook,
     RunInput,
-    Trial,
-    TrialStep,
     denoise_in_thread,
-    try_in_thread,
 )
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
 from napari_mpi.pipeline.findings import warnings_of
@@ -65,13 +62,9 @@ class DenoiseWidget(RunDock):
         self._result: LiveResult | None = None
         self._chosen: Image | None = None  # in the form, when the run began
         self._followed: object = None  # unique_id of the selected layer chosen last
-        self._report: dict[str, Any] | None = None  # of the last run
-        self._reported: Callable[[], Image | None] = lambda: None  # what it was about
-        self._about = ""  # its name
-        self._outcome = ""  # what was said of it
-        self._trials: list[str] = []  # what was said of each
-        self._refreshed = 0.0
-        self._begun: tuple[float, float] | None = None  # when, and how much was done
+        self._last: LastRun | None = None
+        self._trials: Trials | None = None
+        self._pace = Pace(_REFRESH)
 
         preferences = Preferences.load()
         prefer_weights_folder(preferences.weights_folder)
@@ -153,7 +146,7 @@ class DenoiseWidget(RunDock):
             self._run_next()
             return
         self._result = LiveResult(self._viewer, part, self._restore_choice)
-        self._begun = None
+        self._pace.restart()
         self.status.value = f"{self._queue.place(name)}Reading {name} …"
         self.trust.course.begin()
         visible = visible_region(part.layer, self._viewer.dims.point)
@@ -174,8 +167,9 @@ class DenoiseWidget(RunDock):
             self._refuse(str(error))
             return
         point = self._viewer.dims.point
-        self._queue, self._trials = RunQueue(), []
+        self._queue = RunQueue()
         self._part = self.form.planes.part(layer, point)
+        self._trials = Trials(self._viewer, self._part)
         self.status.value = f"Trying on a part of {layer.name} …"
         source = RunInput.of(self._part, visible_region(layer, point))
         self._start(try_in_thread(source, layer_array(layer), options))
@@ -204,17 +198,15 @@ class DenoiseWidget(RunDock):
         # A yield that was under way when Cancel was pressed must not overwrite it.
         if self._worker is None or self._worker.abort_requested:
             return
-        if isinstance(item, TrialStep):
-            self._follow_trial(item)
-        elif isinstance(item, Trial):
-            self._show_trial(item)
+        if self._trials is not None:
+            self._follow_trials(self._trials, item)
         if self._result is None:
             return
         if isinstance(item, Denoising):
             self._result.image = item.image
         elif isinstance(item, FirstLook):
             self._result.show(item)
-            self._begun = None  # it took a moment, too
+            self._pace.restart()  # it took a moment, too
         elif isinstance(item, Picture):
             self._result.add_picture(item)
         elif isinstance(item, Progress):
@@ -225,32 +217,13 @@ class DenoiseWidget(RunDock):
         elif item == GREW:
             self._result.grow()
 
-    def _follow_trial(self, step: TrialStep) -> None:
-        now = time.monotonic()
-        if now - self._refreshed < _REFRESH or self._part is None:
-            return
-        self._refreshed = now
-        self.progress.value = round(1000 * step.fraction)
-        progress = step.progress
-        working = f"Trying {step.preset} on a part of {self._part.layer.name}, step"
-        said = f"{working} {progress.step} of {progress.n_steps} …"
-        self.status.value = " ".join([*self._trials, said])
-
-    def _show_trial(self, trial: Trial) -> None:
-        assert self._part is not None
-        layer = self._part.layer
-        name = f"{layer.name} region {trial.preset}"
-        self._viewer.add_layer(
-            region_layer(layer, trial.region, trial.result.image, name)
-        )
-        self._restore_choice()
-        takes = "chosen planes take" if self._part.planes else "whole layer takes"
-        if trial.forecast is None:
-            said = "nothing is to be removed from this plane; try another one."
-        else:
-            said = f"the {takes} {trial.forecast}."
-        self._trials.append(f"With {trial.preset}, {said}")
-        self.status.value = " ".join(self._trials)
+    def _follow_trials(self, trials: Trials, item: Any) -> None:
+        if isinstance(item, TrialStep) and self._pace.due():
+            self.progress.value = round(1000 * item.fraction)
+            self.status.value = trials.words_at(item)
+        elif isinstance(item, Trial):
+            self.status.value = trials.show(item)
+            self._restore_choice()
 
     def _restore_choice(self) -> None:
         """Choose the input again, after a layer that was added became the choice."""
@@ -258,16 +231,10 @@ class DenoiseWidget(RunDock):
             self.form.image.value = self._chosen
 
     def _follow(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._refreshed < _REFRESH or self._part is None:
+        if self._part is None or not self._pace.due():
             return
-        self._refreshed = now
-        fraction = progress.fraction
-        self.progress.value = round(1000 * fraction)
-        if self._begun is None:  # reading and measuring are over
-            self._begun = (now, fraction)
-        since, already = self._begun
-        left = (now - since) * (1 - fraction) / max(fraction - already, 1e-6)
+        self.progress.value = round(1000 * progress.fraction)
+        left = self._pace.left(progress.fraction)  # reading and measuring are over
         place = f"Plane {progress.plane + 1} of {progress.n_planes}"
         if progress.phase == "adapting":
             place = "Learning from the image"
@@ -290,10 +257,9 @@ class DenoiseWidget(RunDock):
             )
             self.progress.value = 0
             return
-        self._report = report = result.report
+        report = result.report
         assert self._part is not None
-        self._reported = weakref.ref(self._part.layer)
-        self._about = self._part.layer.name
+        self._last = LastRun(self._part.layer, report)
         self._offer_replay()
         self.trust.show_report(report)
         if report["complete"]:
@@ -309,7 +275,8 @@ class DenoiseWidget(RunDock):
                 f"{report['planes_done']} of {report['n_planes']} planes are finished; "
                 "what was not begun is still noisy."
             )
-        self._outcome = "" if self._queue.several else self.status.value
+        if not self._queue.several:
+            self._last.outcome = self.status.value
 
     def _tell(self, said: str) -> None:
         self.status.value = said
@@ -323,7 +290,9 @@ class DenoiseWidget(RunDock):
         """Return the report of the chosen image, or else of the last run."""
         layer = self.form.image.value
         own = None if layer is None else layer.metadata.get("napari_mpi")
-        return own or self._report
+        if own or self._last is None:
+            return own
+        return self._last.report
 
     def use_settings(self) -> None:
         """Fill the form with the settings of the chosen image, or of the last run."""
@@ -334,11 +303,12 @@ class DenoiseWidget(RunDock):
 
     def _on_image_chosen(self) -> None:
         self._offer_replay()
-        if not self.running and self._outcome and self._is_another():
+        last, chosen = self._last, self.form.image.value
+        if not self.running and last and last.outcome and not last.is_about(chosen):
             # What became of one image is not to be read as if it were of this one.
-            if self.status.value == self._outcome:
+            if self.status.value == last.outcome:
                 self.status.value, self.progress.value = "Ready.", 0
-            self._outcome = ""
+            last.outcome = ""
         if not self.running and (said := self._earlier.follow()):
             self.status.value = " ".join(said)
 
@@ -346,15 +316,9 @@ class DenoiseWidget(RunDock):
         report = self._replayed()
         self.replay.offer(report)
         if not self.running:  # else it shows the run
-            about = f"Last run, of {self._about}:" if self._is_another() else ""
-            self.trust.show_report(report, self.form.image.value, about)
-
-    def _is_another(self) -> bool:
-        """Whether the chosen image has no part in the last run or in an earlier one."""
-        chosen = self.form.image.value
-        own = None if chosen is None else chosen.metadata.get("napari_mpi")
-        # The one that the run was about may have been removed.
-        return own is None and (chosen is None or chosen is not self._reported())
+            chosen = self.form.image.value
+            about = self._last.heading(chosen) if self._last else ""
+            self.trust.show_report(report, chosen, about)
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are; napari calls it when they change."""
@@ -390,7 +354,7 @@ class DenoiseWidget(RunDock):
     def _on_finished(self) -> None:
         if self._result is not None:
             self._result.discard()
-        self._worker = self._part = self._result = None
+        self._worker = self._part = self._result = self._trials = None
         if not self._closed:
             self.trust.course.end()
             self._run_next()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from magicgui.widgets import PushButton
@@ -22,6 +21,7 @@ from napari_mpi._napari.library_workers import (
     TrainingJob,
     train_in_thread,
 )
+from napari_mpi._napari.pace import Pace
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.train_form import TrainForm
 from napari_mpi.training.held_out import Preview
@@ -58,7 +58,7 @@ class TrainWidget(RunDock):
         self._training: Training | None = None
         self._job: TrainingJob | None = None
         self._losses: list[float] = []
-        self._refreshed = self._redrawn = 0.0
+        self._words_pace, self._curve_pace = Pace(_REFRESH), Pace(_REDRAW)
 
         self.form = TrainForm(napari_viewer)
         self.train_button = PushButton(
@@ -179,14 +179,11 @@ class TrainWidget(RunDock):
 
     def _follow(self, step: PretrainStep) -> None:
         self._losses.append(step.loss)
-        now = time.monotonic()
-        if now - self._redrawn > _REDRAW:
-            self._redrawn = now
+        if self._curve_pace.due():
             self.curve.show_losses(self._losses)
         # After a click on a button the status tells of that.
-        if now - self._refreshed < _REFRESH or not self.finish_button.enabled:
+        if not self.finish_button.enabled or not self._words_pace.due():
             return
-        self._refreshed = now
         self.progress.value = round(1000 * step.progress)
         if self.pause_button.text == _PAUSE_TEXT:
             self.status.value = (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,14 +13,7 @@ from superqt.utils import GeneratorWorker, thread_worker
 from napari_mpi._napari.layers import Picture, channel_axis, pictures
 from napari_mpi._napari.region import Region
 from napari_mpi._napari.selection import LayerPart
-from napari_mpi.config import MEASURING
-from napari_mpi.pipeline.api import (
-    Denoised,
-    Denoising,
-    Forecast,
-    Progress,
-    iter_denoise,
-)
+from napari_mpi.pipeline.api import Denoised, Denoising, Progress, iter_denoise
 
 __all__ = [
     "GREW",
@@ -30,10 +22,7 @@ __all__ = [
     "ComputationFailedError",
     "FirstLook",
     "RunInput",
-    "Trial",
-    "TrialStep",
     "denoise_in_thread",
-    "try_in_thread",
 ]
 
 GREW = "grew"
@@ -105,39 +94,6 @@ class RunInput:
             return None
         image = run.look(place, (self.visible.rows, self.visible.columns))
         return None if image is None else FirstLook(self.visible, image)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a preset made of a region, and what the whole layer would take.
-
-    There is no forecast where other planes would take more than the one that is shown,
-    which has nothing to remove.
-    """
-
-    preset: str
-    region: Region
-    result: Denoised
-    forecast: Forecast | None
-
-
-@dataclass(frozen=True)
-class TrialStep:
-    """A step of the trial of a preset.
-
-    Attributes
-    ----------
-    preset : str
-        The preset.
-    progress : Progress
-        Where its run stands.
-    fraction : float
-        How much is done of all trials, 0 to 1.
-    """
-
-    preset: str
-    progress: Progress
-    fraction: float
 
 
 @dataclass(frozen=True)
@@ -227,53 +183,3 @@ def denoise_in_thread(
     finally:
         if run is not None:  # what a cancelled run holds is large
             run.close()
-
-
-@thread_worker(worker_class=ClosingWorker, ignore_errors=True)  # type: ignore[untyped-decorator]
-def try_in_thread(
-    source: RunInput, whole: Any, options: dict[str, Any]
-) -> Generator[Trial | TrialStep, None, None]:
-    """Denoise what is visible with each measuring preset, and forecast the rest.
-
-    Parameters
-    ----------
-    source : RunInput
-        What the forecast is for.
-    whole : array_like
-        The pixels of the layer, in which the visible region lies.
-    options : dict
-        Keywords of `iter_denoise`.
-
-    Yields
-    ------
-    TrialStep
-        Each step; here a cancelled worker ends.
-    Trial
-        One for each preset, the fastest first.
-    """
-    assert source.visible is not None
-    region, rgb = source.visible, source.rgb
-    try:
-        shape = source.array.shape
-        n_planes = math.prod(shape[: len(shape) - 2 - rgb])
-        axis = source.channel_axis
-        n_channels = 1 if axis is None else shape[axis]
-        for number, preset in enumerate(reversed(MEASURING)):
-            chosen = {**options, "preset": preset}
-            run = iter_denoise(region.cut(whole), rgb=rgb, **chosen)
-            try:
-                for progress in run:
-                    fraction = (number + progress.fraction) / len(MEASURING)
-                    yield TrialStep(preset, progress, fraction)
-            finally:
-                run.close()
-            plane = iter_denoise(region.plane(whole), rgb=rgb, **chosen)
-            forecast = None
-            if plane.unchanged is None or n_planes == 1:
-                # Each channel has learning of its own, and memory for itself.
-                one = plane.forecast(n_planes // n_channels)
-                forecast = replace(one, seconds=n_channels * one.seconds)
-            plane.close()
-            yield Trial(preset, region, run.result(), forecast)
-    except RuntimeError as error:
-        raise ComputationFailedError(error, "Try the device cpu.") from error
