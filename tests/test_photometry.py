@@ -7,6 +7,7 @@ from napari_mpi import denoise, iter_denoise
 from napari_mpi.analysis.noise import estimate_noise
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.pipeline.photometry import Photometry, PlaneEstimate
+from napari_mpi.pipeline.resources import Resources
 from napari_mpi.training.synthetic import fluorescence_image
 
 
@@ -118,7 +119,8 @@ def test_uncertainties_of_joined_planes_are_no_higher_than_alone(dim, rng):
         variance = noise[None].astype(np.float32)
         planes.append(PlaneEstimate(values, errors, seen, values, variance, None))
     own, other = planes
-    joined, n_planes = photometry.joined(own, [other], torch.device("cpu"))
+    resources = Resources(torch.device("cpu"), clean.shape)
+    joined, n_planes = photometry.joined(own, [other], resources)
     assert n_planes > 1.1
     assert joined.errors.max() <= own.errors.max()
     assert joined.errors.mean() < own.errors.mean()

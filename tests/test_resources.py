@@ -87,6 +87,23 @@ def test_planes_that_go_to_the_processor_have_to_fit_there(monkeypatch):
         list(resources.until_it_fits(begin, whole_planes=True))
 
 
+def test_filters_that_a_card_has_no_memory_for_stay_on_the_processor_and_it_is_told():
+    tried = []
+
+    def work(device):
+        tried.append(device.type)
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 7
+
+    resources = Resources(torch.device("meta"), (64, 64))
+    with pytest.warns(UserWarning, match="filters on the processor") as caught:
+        assert [resources.filtered(work) for _ in range(2)] == [7, 7]
+    assert tried == ["meta", "cpu", "cpu"]
+    assert len(caught) == len(resources.fallbacks) == 1
+    assert resources.device.type == "meta"  # passes go on there
+
+
 def test_memory_that_is_out_for_good_is_said_in_plain_words(noisy, monkeypatch):
     run_out_of_memory(monkeypatch, (Passes, "_fill_tile"), 99, MemoryError())
     with (

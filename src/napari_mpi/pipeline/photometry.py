@@ -29,12 +29,12 @@ from napari_mpi.arrays.intensity import (
     without_hot_pixels,
 )
 from napari_mpi.config import MaskShape
-from napari_mpi.engine import memory
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.neighbours import Estimate, join
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.wiener import wiener_filter
 from napari_mpi.pipeline.plan import Plan
+from napari_mpi.pipeline.resources import Resources
 
 __all__ = ["Photometry", "PlaneEstimate"]
 
@@ -145,6 +145,7 @@ class Photometry:
         self,
         filling: Fill | Passes,
         noisy: NDArray[Any],
+        resources: Resources,
         intensity: NDArray[Any] | None = None,
         *,
         uncertainty: bool,
@@ -157,6 +158,8 @@ class Photometry:
             The plane, as far as it is filled.
         noisy : ndarray
             What it was, shape (C, Y, X), in the input's units.
+        resources : Resources
+            What to compute with.
         intensity : ndarray, optional
             What the noise depends on, if not the plane's own values; of the same shape.
         uncertainty : bool
@@ -189,20 +192,19 @@ class Photometry:
         del unexplained, variance
         values = blind
         if self.own_pixel or self.wiener:
-            device = filling.estimate.device
             freed = without_outliers(
                 freed, blind, error, local.variance(blind), local.gain
             )
             values = combine_with_input(freed, blind, wrong, local.variance(blind))
             if self.wiener:
-                values = self._filtered_twice(freed, values, blind, local, device)
+                values = self._filtered_twice(freed, values, blind, local, resources)
             if self.wiener and self.mask_shape != "pixels":
                 # What lines have in common is known better now, and so is the rest.
                 freed = without_lines(scaled, values, self.mask_shape)
                 freed = without_outliers(
                     freed, values, error, local.variance(values), local.gain
                 )
-                values = self._filtered(freed, values, values, local, device)
+                values = self._filtered(freed, values, values, local, resources)
             if self.keep_mean:  # filters of few photons lean towards either side
                 values += _local_mean(meant - values)
         return PlaneEstimate(
@@ -213,7 +215,7 @@ class Photometry:
         self,
         plane: PlaneEstimate,
         neighbours: Sequence[PlaneEstimate],
-        device: torch.device,
+        resources: Resources,
     ) -> tuple[PlaneEstimate, float]:
         """Return what a plane and those beside it tell together.
 
@@ -223,8 +225,8 @@ class Photometry:
             The plane by itself.
         neighbours : sequence of PlaneEstimate
             Planes beside it.
-        device : torch.device
-            Where to compute.
+        resources : Resources
+            What to compute with.
 
         Returns
         -------
@@ -259,7 +261,7 @@ class Photometry:
             )
             return filtered.cpu().numpy(), joined.variance.cpu().numpy(), n_planes
 
-        values, variance, n_planes = memory.or_on_processor(work, device)
+        values, variance, n_planes = resources.filtered(work)
         values += _local_mean(plane.values - values)
         errors = plane.errors
         if errors is not None:
@@ -296,10 +298,10 @@ class Photometry:
         estimate: NDArray[Any],
         blind: NDArray[Any],
         local: LocalNoise,
-        device: torch.device,
+        resources: Resources,
     ) -> NDArray[Any]:
         """Filter, and once more by what came out, where the estimate is noisy."""
-        filtered = self._filtered(noisy, estimate, blind, local, device)
+        filtered = self._filtered(noisy, estimate, blind, local, resources)
         if not self.own_pixel:
             return filtered
         variance = np.maximum(local.variance(blind), np.finfo(np.float32).tiny)
@@ -310,7 +312,7 @@ class Photometry:
             return filtered
         filtered = estimate + towards * (filtered - estimate)
         del variance  # of a large plane, filtering needs the memory
-        return self._filtered(noisy, filtered, blind, local, device)
+        return self._filtered(noisy, filtered, blind, local, resources)
 
     def _filtered(
         self,
@@ -318,7 +320,7 @@ class Photometry:
         estimate: NDArray[Any],
         blind: NDArray[Any],
         local: LocalNoise,
-        device: torch.device,
+        resources: Resources,
     ) -> NDArray[Any]:
         planes = [noisy, estimate, blind, local.variance(estimate)]
         if local.intensity is not None:
@@ -332,7 +334,7 @@ class Photometry:
                 *on_device, caution=self._caution, independent=self.own_pixel
             ).cpu()
 
-        return memory.or_on_processor(filtered, device).numpy()
+        return resources.filtered(filtered).numpy()
 
 
 def _predicted(

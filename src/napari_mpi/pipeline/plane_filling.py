@@ -176,7 +176,7 @@ class PlaneFiller:
             lambda: self._photometry.joined(
                 own.estimate,
                 [other.estimate for other in others],
-                self._resources.device,
+                self._resources,
             ),
             (own.estimate, 1.0),
             "with planes that are not joined with those beside them",
@@ -222,7 +222,7 @@ class PlaneFiller:
         for _ in passes:
             pass
         found = self._photometry.estimate(
-            passes, channels, intensity, uncertainty=False
+            passes, channels, self._resources, intensity, uncertainty=False
         )
         values, _ = self._photometry.to_input(found)
         store.let_go()
@@ -278,6 +278,7 @@ class PlaneFiller:
         return self._photometry.estimate(
             work.filling,
             work.channels,
+            self._resources,
             self._store.intensity(work.plane.index),
             uncertainty=self._store.uncertainty is not None,
         )

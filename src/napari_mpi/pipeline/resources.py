@@ -42,6 +42,7 @@ class Resources:
         self.tile_size = TILE_SIZE
         self.fallbacks: list[str] = []
         self._plane_shape = plane_shape
+        self._filters_fit = True
 
     def fit_tiles(self) -> None:
         """Take tiles that the device has memory for."""
@@ -147,6 +148,33 @@ class Resources:
         memory.keep_warm()
         self._tell(said)
         return otherwise
+
+    def filtered(self, work: Callable[[torch.device], _Result]) -> _Result:
+        """Return what a filter over a whole plane gives, which takes much memory.
+
+        Once the device has had too little for it, it is done on the processor.
+
+        Parameters
+        ----------
+        work : callable
+            Takes the device to compute on.
+
+        Raises
+        ------
+        MemoryError
+            If the processor's memory is too small.
+        """
+        if self._filters_fit and self.device.type != "cpu":
+            result = self.unless_memory_runs_out(
+                lambda: work(self.device),
+                None,
+                "with its filters on the processor instead of the graphics card, which "
+                "takes longer",
+            )
+            if result is not None:
+                return result
+            self._filters_fit = False
+        return memory.or_on_processor(work, torch.device("cpu"))
 
     def _tell(self, said: str) -> None:
         message = f"Memory ran out: the run goes on {said}."
