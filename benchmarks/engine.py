@@ -25,6 +25,7 @@ from benchmarks._data import parser
 from napari_mpi import load_weights
 from napari_mpi.config import PRESETS, FillConfig
 from napari_mpi.engine.adapt import Adaptation
+from napari_mpi.engine.crops import Crop
 from napari_mpi.engine.devices import resolve_device, wait_for
 from napari_mpi.engine.fill import Fill
 from napari_mpi.engine.network import Hourglass
@@ -77,8 +78,8 @@ def works(
         yield f"iteration, {size}x{size}", 3 * operations(size), iter(fill)
     assert auto.crop_size is not None
     side, number = auto.crop_size, auto.batch_size
-    crops = list(torch.rand(64, 1, side, side))
-    learning = replace(auto, n_iter=10**4)
+    crops = [Crop.to_learn_from(one) for one in torch.rand(64, 1, side, side)]
+    learning = replace(auto, n_iter=10**4, early_stopping=False)
     adaptation = Adaptation(crops, network(), learning, seed=0, device=device)
     name = f"iteration, {number} crops of {side}x{side}"
     yield name, 3 * number * operations(side), iter(adaptation)

@@ -22,7 +22,8 @@ from napari_mpi.analysis.noisy_values import (
 )
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PRESETS
-from napari_mpi.engine.adapt import Adaptation, cut_crops
+from napari_mpi.engine.adapt import Adaptation
+from napari_mpi.engine.crops import cut_crops, hold_out
 from napari_mpi.engine.devices import resolve_device
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.predictor import Predictor
@@ -47,7 +48,8 @@ def main() -> None:
         scaled = scaling.apply(noisy)[None]
         device = resolve_device(args.device)
         rng = np.random.default_rng(0)
-        crops = cut_crops(scaled, config.crop_size, config.n_iter, rng)
+        held_out = hold_out(scaled.shape, rng)
+        crops = cut_crops(scaled, held_out, config.crop_size, config.n_iter, rng)
         network = load_weights("universal").build()
         adaptation = Adaptation(crops, network, config, seed=0, device=device)
         for _ in adaptation:

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from napari_mpi.config import FillConfig
-from napari_mpi.engine.adapt import Adaptation, cut_crops
+from napari_mpi.engine.adapt import Adaptation
+from napari_mpi.engine.crops import Crop, hold_out
 from napari_mpi.engine.network import Hourglass
 
 CPU = torch.device("cpu")
@@ -21,8 +22,10 @@ def crops(number=3, size=64):
 
 def adapt(images=None, network=None, seed=0, **settings):
     settings = {"n_iter": 10, "crop_size": 64, "mask_ratio": 0.5, **settings}
+    rng = np.random.default_rng(2)
+    images = crops() if images is None else images
     return Adaptation(
-        crops() if images is None else images,
+        [Crop(one, torch.from_numpy(hold_out(one.shape, rng))) for one in images],
         network or a_network(),
         FillConfig(**settings),
         seed=seed,
@@ -42,7 +45,6 @@ def test_an_iteration_is_one_of_algorithm_1_on_a_crop():
     network = a_network().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     generator = torch.Generator().manual_seed(5)
-    torch.rand((1, 1, 64, 64), generator=generator)  # what is held out: nothing
     torch.rand((1, 1, 64, 64), generator=generator)  # the mask of the validation
     mask = (torch.rand((1, 1, 64, 64), generator=generator) >= 0.5).float()
     loss = torch.mean(((1 - mask) * (network(mask * images[0], mask) - images[0])) ** 2)
@@ -96,7 +98,7 @@ def test_held_out_pixels_are_never_seen_and_never_trained_on():
     network.register_forward_pre_hook(lambda _, inputs: masks.append(inputs[1]))
     adaptation = adapt(images, network, n_iter=30, early_stopping=True)
     held_out = adaptation._held_out[0] == 1
-    assert 0.01 < held_out.float().mean() < 0.03
+    assert 0.05 < held_out.float().mean() < 0.15
     # A value that is never trained on may be anything.
     adaptation._crops[0].noisy[held_out] = 1e6
     for step in adaptation:
@@ -132,14 +134,3 @@ def test_validation_comes_with_the_snapshots():
     measured = [step.step for step in steps if step.validation is not None]
     assert measured[0] == 4
     assert len(measured) == len(set(measured)) >= 3
-
-
-def test_crops_lie_within_the_plane_and_small_planes_are_taken_whole():
-    plane = np.arange(40 * 100, dtype=np.float32).reshape(1, 40, 100)
-    cut = cut_crops(plane, 64, 5, np.random.default_rng(0))
-    assert [tuple(crop.shape) for crop in cut] == [(1, 40, 64)] * 5
-    assert len({float(crop[0, 0, 0]) for crop in cut}) > 1
-    for crop in cut:
-        assert torch.equal(crop[0, 1:] - crop[0, :-1], torch.full((39, 64), 100.0))
-    cut[0].zero_()
-    assert plane[0, 0, 1] == 1

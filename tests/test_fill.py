@@ -143,13 +143,18 @@ def test_gradients_in_bfloat16_hardly_change_what_is_predicted():
     assert 0 < (exact - mixed).abs().mean() < 0.005
 
 
-def test_gray_images_stored_as_colour_have_one_mask_for_all_channels():
+@pytest.mark.parametrize("equal", [(0, 1, 2), (0, 1), (0, 2), (1, 2), ()])
+def test_equal_channels_have_one_mask_as_they_would_give_each_other_away(equal):
     seen = []
     network = a_network(3, 3)
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
-    plane = a_plane().repeat(3, 1, 1)
+    plane = a_plane(3)
+    for channel in equal:
+        plane[channel] = plane[equal[0]]
     run(plane, network, n_iter=1, mask_ratio=0.3, mask_per_channel=True)
-    assert torch.equal(seen[0][:, 0], seen[0][:, 1])
+    (mask,) = seen[0]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert torch.equal(mask[one], mask[other]) == bool(equal)
 
 
 def test_mirrored_borders_of_sub_images_are_hidden_together():

@@ -7,6 +7,7 @@ import torch
 
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.adapt import Adaptation
+from napari_mpi.engine.crops import Crop
 from napari_mpi.engine.masking import mask_pairs
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.engine.passes import Passes, n_passes_made
@@ -66,6 +67,18 @@ def test_a_pair_of_passes_predicts_each_pixel_once():
     passes, _ = run(plane, states_of(a_network()), n_passes=2)
     assert (passes.estimate != plane).all()
     assert torch.equal(passes.spread, torch.zeros_like(plane))
+
+
+@pytest.mark.parametrize("tile_size", [768, 128])
+def test_what_few_passes_leave_out_is_predicted_by_one_more(tile_size):
+    plane = a_plane(192, 192)
+    settings = {"n_passes": 4, "mask_ratio": 0.2, "tile_size": tile_size}
+    passes, steps = run(plane, states_of(a_network()), **settings)
+    assert passes.has_all
+    assert (passes.estimate != plane).all()
+    assert steps[-1].done == steps[-1].total
+    # Pixels that were predicted once are taken to be as uncertain as the others.
+    assert passes.spread.min() > 0
 
 
 @pytest.mark.parametrize("n_networks", [1, 3])
@@ -152,7 +165,9 @@ def blended_columns(length, size):
 def test_states_of_an_adaptation_fit():
     plane = a_plane()
     config = FillConfig(n_iter=3, crop_size=64)
-    adaptation = Adaptation([plane], a_network(), config, seed=0, device=CPU)
+    adaptation = Adaptation(
+        [Crop.to_learn_from(plane)], a_network(), config, seed=0, device=CPU
+    )
     list(adaptation)
     passes, _ = run(plane, adaptation.states)
     assert torch.isfinite(passes.estimate).all()

@@ -46,6 +46,14 @@ def test_empty_frames_are_known(rng):
     assert a_store(np.stack([np.zeros((16, 16)), np.ones((16, 16))])).constant
 
 
+def test_empty_frames_have_no_say_in_the_scaling(rng):
+    frames = rng.integers(10, 50, (2, 64, 64), np.uint16)
+    blank = np.full((1, 64, 64), 65535, np.uint16)
+    with_blank = a_store(np.concatenate([frames, blank])).sample
+    assert (with_blank.min(), with_blank.max()) == (10, 49)
+    assert a_store(blank).sample.max() == 65535
+
+
 def test_transparency_and_a_colour_make_no_frame_a_filled_one(rng):
     frames = rng.integers(0, 9, (3, 16, 16, 4))
     frames[0] = (0, 0, 0, 255)

@@ -14,17 +14,17 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import FillConfig
+from napari_mpi.engine.crops import Crop
 from napari_mpi.engine.masked_plane import MaskedPlane, predict
-from napari_mpi.engine.masking import HELD_OUT, masked_mse
+from napari_mpi.engine.masking import masked_mse
 from napari_mpi.engine.network import Hourglass, on_device
 from napari_mpi.engine.repeated import Repeated, adam
 
-__all__ = ["N_SNAPSHOTS", "AdaptStep", "Adaptation", "State", "cut_crops"]
+__all__ = ["N_SNAPSHOTS", "AdaptStep", "Adaptation", "State"]
 
 State = dict[str, Tensor]
 
@@ -65,9 +65,9 @@ class Adaptation:
 
     Parameters
     ----------
-    crops : sequence of Tensor
-        Scaled noisy crops of shape (C, h, w), float32. Each iteration takes the next
-        `FillConfig.batch_size` of them, over and over.
+    crops : sequence of Crop
+        What to learn from. Each iteration takes the next `FillConfig.batch_size` of
+        them, over and over.
     network : Hourglass
         A pre-trained network, which is trained further in place.
     config : FillConfig
@@ -94,14 +94,14 @@ class Adaptation:
 
     Notes
     -----
-    With early stopping, two percent of the pixels are hidden always and trained on
+    With early stopping, what is held out of the crops is hidden always and trained on
     never. Of the snapshots along the way as many are kept as predict them best
     together, or none, if the network as it came was better.
     """
 
     def __init__(
         self,
-        crops: Sequence[Tensor],
+        crops: Sequence[Crop],
         network: Hourglass,
         config: FillConfig,
         *,
@@ -111,9 +111,13 @@ class Adaptation:
         self._config = config
         self._network = on_device(network, device).train()
         generator = torch.Generator(device).manual_seed(seed)
-        self._crops = [MaskedPlane(crop, network, config, generator) for crop in crops]
-        share = HELD_OUT if config.early_stopping else 0.0
-        self._held_out = [1 - crop.mask(share) for crop in self._crops]
+        self._crops = [
+            MaskedPlane(crop.noisy, network, config, generator) for crop in crops
+        ]
+        self._held_out = [
+            plane.mask_of(crop.held_out & config.early_stopping)
+            for plane, crop in zip(self._crops, crops, strict=True)
+        ]
         self._start = self._state()
         self.states, self.kept_at = [self._start], [0]
         self.initial_validation: float | None = None
@@ -225,33 +229,3 @@ class _Validation:
         ]
         squared = torch.cat(differences).square()
         return float(squared.mean()) if len(squared) else 0.0
-
-
-def cut_crops(
-    plane: NDArray[np.float32], size: int, number: int, rng: np.random.Generator
-) -> list[Tensor]:
-    """Cut crops at random places of a plane.
-
-    Parameters
-    ----------
-    plane : ndarray
-        Shape (C, H, W).
-    size : int
-        Side of the crops in pixels; a plane that is smaller is taken whole.
-    number : int
-        How many.
-    rng : numpy.random.Generator
-        Source of the places.
-
-    Returns
-    -------
-    list of Tensor
-        Copies of shape (C, h, w).
-    """
-    height, width = (min(size, side) for side in plane.shape[-2:])
-    tops = rng.integers(plane.shape[-2] - height + 1, size=number)
-    lefts = rng.integers(plane.shape[-1] - width + 1, size=number)
-    return [
-        torch.from_numpy(plane[:, top : top + height, left : left + width].copy())
-        for top, left in zip(tops, lefts, strict=True)
-    ]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.convolution import gradients_in_bfloat16, in_bfloat16
-from napari_mpi.engine.masking import mask_pairs, random_mask
+from napari_mpi.engine.masking import have_twins, mask_pairs, random_mask
 from napari_mpi.engine.network import Hourglass, memory_format
 
 __all__ = ["MaskedPlane", "predict"]
@@ -56,8 +56,7 @@ class MaskedPlane:
             .to(generator.device)
             .contiguous(memory_format=memory_format(generator.device))
         )
-        # A hidden value must not be there to read in an equal channel.
-        per_channel = config.mask_per_channel and not bool((plane == plane[:1]).all())
+        per_channel = config.mask_per_channel and not bool(have_twins(plane[None]))
         mask_channels = network.mask_channels if per_channel else 1
         self._mask_size = (len(images), mask_channels, *plane.shape[-2:])
 
@@ -68,6 +67,15 @@ class MaskedPlane:
         )
         # Drawn before the split, so that mirrored borders are hidden together.
         return self.split(drawn)
+
+    def mask_of(self, chosen: Tensor) -> Tensor:
+        """Return chosen pixels of the plane (C, H, W) in the shape of a mask, as 1."""
+        n_images, channels = self._mask_size[:2]
+        per_channel = len(chosen) == n_images * channels
+        images = chosen if per_channel else chosen[:1].expand(n_images, -1, -1)
+        return self.split(
+            images.reshape(self._mask_size).to(self.noisy.device, torch.float32)
+        )
 
     def mask_pairs(self) -> Iterator[Tensor]:
         """Draw masks of the configured ratio, two at a time that complete each other.

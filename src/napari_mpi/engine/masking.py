@@ -12,9 +12,10 @@ from napari_mpi.config import MaskShape
 __all__ = [
     "HELD_OUT",
     "N_SEEDS",
+    "have_twins",
     "mask_pairs",
     "masked_mse",
-    "one_mask_for_gray",
+    "one_mask_for_twins",
     "random_mask",
 ]
 
@@ -81,8 +82,17 @@ def mask_pairs(
             yield (uniform >= mask_ratio).to(torch.float32).expand(shape)
 
 
-def one_mask_for_gray(mask: Tensor, target: Tensor) -> Tensor:
-    """Hide the same pixels in equal channels, which would give each other away.
+def have_twins(images: Tensor) -> Tensor:
+    """Return which images (B, 1 or 3, H, W) have two equal channels, shape (B,), bool.
+
+    A hidden value must not be there to read in another channel, as in gray images that
+    are stored as RGB, and in those that a look-up table made magenta or yellow.
+    """
+    return (images == images.roll(1, dims=1)).flatten(2).all(dim=2).any(dim=1)
+
+
+def one_mask_for_twins(mask: Tensor, target: Tensor) -> Tensor:
+    """Hide the same pixels in all channels of images of which two are equal.
 
     Parameters
     ----------
@@ -93,8 +103,7 @@ def one_mask_for_gray(mask: Tensor, target: Tensor) -> Tensor:
     """
     if mask.shape[1] == 1:
         return mask
-    gray = (target == target[:, :1]).flatten(1).all(dim=1)  # (B,)
-    return torch.where(gray[:, None, None, None], mask[:, :1], mask)
+    return torch.where(have_twins(target)[:, None, None, None], mask[:, :1], mask)
 
 
 def _draw(

@@ -117,7 +117,11 @@ class Passes:
     @property
     def spread(self) -> Tensor:
         """Variance of the predictions that the estimate averages, shape (C, H, W)."""
-        return self._plane.to_plane(self._scatter / (self._count - 1).clamp_min(1))
+        spread = self._scatter / (self._count - 1).clamp_min(1)
+        # One prediction does not scatter, and is no more certain than several.
+        scatters = self._count > 1
+        typical = (spread * scatters).sum() / scatters.sum().clamp_min(1)
+        return self._plane.to_plane(torch.where(scatters, spread, typical))
 
     def __iter__(self) -> Iterator[PassStep]:
         n_passes = n_passes_made(self._config, len(self._states))
@@ -130,14 +134,24 @@ class Passes:
                 self._fix_statistics(next(self._plane.mask_pairs()))
             for _ in range(n_passes // len(self._states)):
                 mask = next(masks)  # (B, mask channels or 1, h, w)
-                predicted = torch.zeros_like(self._mean)
-                for tile, weight in zip(self._tiles, self._weights, strict=True):
-                    self._fill_tile(tile, weight, mask, predicted)
-                    done += 1
-                    if tile is not self._tiles[-1]:
-                        yield PassStep(done, total)
-                self._add(predicted, mask)
+                for done in self._pass(mask, done):
+                    yield PassStep(done, total)
+        if not self.has_all:
+            # Few passes that hide little leave pixels out by chance.
+            left = (self._count[:, : mask.shape[1]] == 0).to(mask.dtype)
+            for _ in self._pass(1 - left, done):
                 yield PassStep(done, total)
+
+    def _pass(self, mask: Tensor, done: int) -> Iterator[int]:
+        """Predict what a mask hides; yield how many tiles are done after each."""
+        predicted = torch.zeros_like(self._mean)
+        for number, (tile, weight) in enumerate(
+            zip(self._tiles, self._weights, strict=True), 1
+        ):
+            self._fill_tile(tile, weight, mask, predicted)
+            if number == len(self._tiles):
+                self._add(predicted, mask)
+            yield done + number
 
     def _fill_tile(
         self, tile: Tile, weight: Tensor, mask: Tensor, predicted: Tensor

@@ -16,8 +16,8 @@ from napari_mpi.engine.adapt import (
     Adaptation,
     AdaptStep,
     State,
-    cut_crops,
 )
+from napari_mpi.engine.crops import Crop, cut_crops, hold_out
 from napari_mpi.engine.passes import n_passes_made
 from napari_mpi.pipeline.plan import Plan
 from napari_mpi.pipeline.resources import Resources
@@ -79,7 +79,7 @@ class GroupAdaptation:
         )
         return self._adaptation
 
-    def _crops(self) -> list[Tensor]:
+    def _crops(self) -> list[Crop]:
         """Cut crops for all iterations from planes that are spread evenly."""
         config = self._plan.config
         assert config.crop_size is not None
@@ -87,10 +87,11 @@ class GroupAdaptation:
         number = min(max(config.n_iter * config.batch_size, 1), _MAX_CROPS)
         chosen = spread_evenly(self._indices, min(_MAX_PLANES, number))
         n_crops = -(-number // len(chosen))
-        crops: list[Tensor] = []
+        crops: list[Crop] = []
         for index in chosen:
             plane = self._read(index).numpy()
-            crops += cut_crops(plane, config.crop_size, n_crops, rng)
+            held_out = hold_out(plane.shape, rng, config.mask_shape)
+            crops += cut_crops(plane, held_out, config.crop_size, n_crops, rng)
         # In another order, so that neither the planes nor their places come in turn.
         return [crops[place] for place in rng.permutation(len(crops))[:number]]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_mpi.config import FillConfig
 from napari_mpi.engine import memory
 from napari_mpi.engine.adapt import N_SNAPSHOTS, Adaptation
+from napari_mpi.engine.crops import Crop
 from napari_mpi.engine.devices import wait_for
 from napari_mpi.engine.passes import TILE_SIZE, Passes, n_passes_made
 from napari_mpi.engine.predictor import Predictor
@@ -91,9 +92,16 @@ def forecast(
     piece = plane[:, :_PROBE_SIZE, :_PROBE_SIZE].contiguous()
     n_channels, n_pixels = len(plane), plane[0].numel()
     probe = Adaptation(
-        [piece] * 2,
+        [Crop.to_learn_from(piece)] * 2,
         weights.build(),
-        replace(config, n_iter=number, crop_size=_PROBE_SIZE, batch_size=1),
+        replace(
+            config,
+            n_iter=number,
+            crop_size=_PROBE_SIZE,
+            batch_size=1,
+            # Among so few iterations the looks at held-out pixels would count too much.
+            early_stopping=False,
+        ),
         seed=0,
         device=device,
     )

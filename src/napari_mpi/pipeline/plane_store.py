@@ -123,7 +123,9 @@ class PlaneStore:
 
     def _read(self) -> None:
         per_plane = max(1, _N_SAMPLES // self.grid.n_planes)
-        samples, n_bad, extremes = [], 0, []
+        samples: list[NDArray[Any]] = []
+        blank: list[NDArray[Any]] = []
+        n_bad, extremes = 0, []
         for index in self.grid.indices():
             plane = self._from_source(index)
             self.image[index] = plane
@@ -134,7 +136,8 @@ class PlaneStore:
             lows, highs = channels.min(axis=(1, 2)), channels.max(axis=(1, 2))
             low, high = lows.min(), highs.max()
             extremes += [low, high]
-            if (lows != highs).any():
+            is_filled = bool((lows != highs).any())
+            if is_filled:
                 self.filled.append(index)
             if n_bad == 0 and max(-float(low), float(high)) <= _LARGEST:
                 stride = max(1, plane.size // per_plane | 1)
@@ -142,7 +145,8 @@ class PlaneStore:
                 self.stuck += float((filled != channels).mean()) / self.grid.n_planes
                 some = without_hot_pixels(filled).reshape(-1)[::stride]
                 # In the type of the pixels, whose range is a scaling by itself.
-                samples.append(to_dtype(some, self.dtype))
+                # Frames without content tell nothing of the range of the others.
+                (samples if is_filled else blank).append(to_dtype(some, self.dtype))
             self.let_go()
         if n_bad:
             n_all = int(np.prod(self.grid.shape))
@@ -162,7 +166,7 @@ class PlaneStore:
                 f"than {_LARGEST:g}, and differences of at least {_SMALLEST:g}. "
                 "Multiply the image by a constant first."
             )
-        self.sample: NDArray[Any] = np.concatenate(samples)
+        self.sample: NDArray[Any] = np.concatenate(samples or blank)
         low, high = np.percentile(self.sample.astype(np.float64), (5, 95))
         if highest - lowest > _FARTHEST * (high - low) > 0:
             raise ValueError(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.config import PretrainConfig
-from napari_mpi.engine.masking import mask_pairs, one_mask_for_gray, random_mask
+from napari_mpi.engine.masking import mask_pairs, one_mask_for_twins, random_mask
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.training.corpus import Source, with_channels
 from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
@@ -202,7 +202,7 @@ class HeldOut:
             mask = random_mask(
                 (1, self._mask_channels, *target.shape[-2:]), ratio, generator
             )
-            mask = one_mask_for_gray(mask, target)
+            mask = one_mask_for_twins(mask, target)
             self._crops.append((torch.from_numpy(noisy)[None], target, mask))
         self._preview = self._choose_preview(sources, config)
 
