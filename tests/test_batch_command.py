@@ -1,3 +1,4 @@
+import io
 import sys
 
 import numpy as np
@@ -35,11 +36,23 @@ def test_a_folder_is_denoised_and_the_results_are_listed(folder, tmp_path, capsy
     ]
 
 
+def test_a_name_that_the_terminal_cannot_show_costs_nothing(
+    folder, tmp_path, monkeypatch
+):
+    (folder / "a.tif").rename(folder / "細胞.tif")
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="cp1252"))
+    assert batch(folder, "-o", tmp_path / "out") == 0
+    sys.stdout.flush()
+    assert rb"\u7d30\u80de_denoised.ome.tif" in terminal.getvalue()
+    assert b"b_denoised.ome.tif" in terminal.getvalue()
+
+
 def test_a_failure_is_told_and_gives_exit_code_1(folder, tmp_path, capsys):
     (folder / "empty.tif").touch()
     assert batch(folder, "-o", tmp_path / "out") == 1
     said = capsys.readouterr().err
-    assert "error: empty.tif:" in said
+    assert said.count("empty.tif is empty") == 1
     assert "2 done, 1 failed" in said
     assert batch(folder, "-o", tmp_path / "out") == 1
     assert "a.tif: already done" in capsys.readouterr().err

@@ -27,7 +27,7 @@ def test_a_resumed_training_equals_an_undisturbed_one(
 
     assert first + second == whole
     assert same(load_weights(resumed).state, load_weights(output).state)
-    curves = [path.with_suffix(".csv").read_text() for path in (resumed, output)]
+    curves = [path.with_suffix(".loss.csv").read_text() for path in (resumed, output)]
     assert curves[0] == curves[1]
 
 

@@ -138,6 +138,20 @@ def test_missing_permission_is_said_in_words(image_file, tmp_path, capsys, monke
     assert "choose another folder" in message
 
 
+def test_a_folder_that_takes_no_file_is_told_before_the_work(
+    image_file, tmp_path, capsys, monkeypatch
+):
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    out = tmp_path / "out"
+    # It would take for ever.
+    command = ["denoise", str(image_file), "-o", str(out), "--n-iter", "1000000"]
+    assert main(command) == 1
+    assert f"no permission for {out}: choose a folder" in capsys.readouterr().err
+
+
 def test_bad_pixels_are_refused_with_nothing_written(noisy, tmp_path, capsys):
     image = noisy.astype(np.float32)
     image[0, 0] = np.inf

@@ -111,6 +111,19 @@ def test_a_gray_image_in_colour_stays_gray(noisy):
     assert np.ptp(image.astype(int), axis=-1).max() <= 1
 
 
+def test_noise_in_the_colours_alone_is_told_of(rng):
+    # What red has more, blue has less: the brightness is as it was.
+    noise = rng.normal(0, 5, (96, 96))
+    image = np.full((96, 96, 3), 120.0)
+    image += 40 * np.sin(np.arange(96) / 9)[:, None, None]
+    image[..., 0] += noise
+    image[..., 2] -= noise
+    result = denoise(image.round().astype(np.uint8), rgb=True, preset="fast", n_iter=0)
+    assert result.noise_map.std() > 3
+    assert result.report["choice"].startswith("Brightness is left as it is. ")
+    assert result.report["verdict"] is not None
+
+
 def test_empty_planes_do_not_tell_of_the_others(colour_image):
     stack = np.zeros((11, *colour_image.shape), colour_image.dtype)
     stack[1] = colour_image  # none of those that are spread evenly over the stack

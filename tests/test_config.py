@@ -53,6 +53,15 @@ def test_single_settings_win_over_noise_kind_and_preset():
     assert (config.mask_ratio, config.n_iter, config.averaging) == (0.4, 7, 0.99)
 
 
+def test_the_learning_of_a_configuration_of_ones_own_stays_with_a_noise_kind():
+    own = FillConfig(crop_size=64, n_iter=300)
+    assert fill_config(own, "correlated").n_iter == 300
+
+
+def test_flags_are_those_of_python():
+    assert FillConfig(own_pixel=np.True_).own_pixel is True
+
+
 def test_none_leaves_a_setting_as_it_is():
     assert fill_config("paper", n_iter=None) == PRESETS["paper"]
 
@@ -95,7 +104,8 @@ def test_configurations_cannot_be_changed():
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("n_iter", [0, -1, 2.5, "3"]),
+        ("n_iter", [0, -1, 2.5, "3", True]),
+        ("own_pixel", ["no", 1, None]),
         ("pixel_shuffle", [0, 1.5]),
         ("mask_ratio", [0, 1, -0.1, math.nan]),
         ("averaging", [-0.1, 1, math.nan]),

@@ -123,7 +123,7 @@ def test_what_earlier_runs_and_trainings_left_is_no_image(folder, rng):
         image = without_calibration(rng.random((70, 80)), "YX", role)
         path = folder / f"{role}.ome.tif"
         write_image(path, replace(image, layer={"role": role}))
-    (folder / "lab.png").write_bytes(b"a figure")
+    (folder / "lab.loss.png").write_bytes(b"a figure")
     (folder / "lab.safetensors").touch()
     with pytest.warns(
         UserWarning, match=r"noise map\.ome\.tif, uncertainty\S+ left out"

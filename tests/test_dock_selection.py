@@ -74,6 +74,30 @@ def test_the_layer_that_is_selected_in_the_list_is_chosen(viewer, noisy):
     assert widget.form.image.value is truth
 
 
+def test_a_layer_that_is_renamed_stays_the_one_to_denoise(
+    viewer, widget, noisy, stack, qtbot
+):
+    viewer.add_image(noisy, name="control")
+    treated = viewer.add_image(stack, name="Image 2")
+    planes = widget.form.planes
+    planes.which.value = "range"
+    planes.first.value, planes.last.value = 1, 2
+    treated.name = "treated"
+    assert widget.form.image.value is treated
+    assert (planes.first.value, planes.last.value) == (1, 2)
+    run(widget, qtbot)
+    assert "treated denoised" in viewer.layers
+    assert "control denoised" not in viewer.layers
+
+
+def test_the_button_follows_the_image_of_the_form(viewer, widget, noisy):
+    layers = [viewer.add_image(noisy) for _ in range(3)]
+    viewer.layers.selection = set(layers[1:])
+    assert widget.run_button.text == "&Run on 2 layers"
+    widget.form.image.value = layers[0]
+    assert widget.run_button.text == "&Run"
+
+
 def test_results_that_are_selected_to_look_at_are_not_chosen(
     viewer, widget, noisy, qtbot
 ):
@@ -86,6 +110,78 @@ def test_results_that_are_selected_to_look_at_are_not_chosen(
     qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
     viewer.layers.selection.active = viewer.layers["cells region fast"]
     assert widget.form.image.value is cells
+
+
+def test_the_panel_follows_the_layer_list_again_after_a_run(
+    viewer, widget, noisy, qtbot
+):
+    other = viewer.add_image(noisy, name="other")
+    cells = viewer.add_image(noisy, name="cells")
+    widget.run()
+    viewer.layers.selection.active = other
+    assert widget.form.image.value is cells
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    assert widget.form.image.value is other
+    viewer.layers.selection.active = viewer.layers["cells denoised"]
+    viewer.layers.selection.active = other
+    assert widget.form.image.value is other
+
+
+def test_a_layer_that_is_selected_again_after_a_run_is_chosen(
+    viewer, widget, noisy, qtbot
+):
+    viewer.add_image(noisy, name="cells")
+    other = viewer.add_image(noisy, name="other")
+    viewer.layers.selection.active = other
+    widget.form.image.value = viewer.layers["cells"]
+    widget.run()
+    qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
+    viewer.layers.selection.active = viewer.layers["cells denoised"]
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    viewer.layers.selection.active = other
+    assert widget.form.image.value is other
+
+
+def test_a_run_does_not_take_the_brush_away(viewer, widget, noisy, qtbot):
+    cells = viewer.add_image(noisy, name="cells")
+    labels = viewer.add_labels(np.zeros(noisy.shape, int), name="mask")
+    labels.mode = "paint"
+    run(widget, qtbot)
+    assert viewer.layers.selection.active is labels
+    assert labels.mode == "paint"
+    # Whoever looks on sees the result.
+    viewer.layers.selection.active = cells
+    run(widget, qtbot)
+    assert viewer.layers.selection.active.name.startswith("cells denoised")
+
+
+def test_the_plane_you_see_is_refused_where_there_is_none(viewer, widget, stack):
+    viewer.add_image(stack, name="cells")
+    widget.form.planes.which.value = "current"
+    viewer.dims.ndisplay = 3
+    widget.run()
+    assert not widget.running
+    assert "show Y and X in 2-D first" in widget.status.value
+
+
+def test_an_input_that_is_moved_during_a_run_takes_its_results_along(
+    viewer, widget, stack, qtbot
+):
+    cells = viewer.add_image(stack, name="cells")
+    widget.form.planes.which.value = "range"
+    widget.form.planes.first.value = 1
+
+    def move(event):
+        if event.value.name == "cells noise map":  # the run is not complete yet
+            cells.scale, cells.translate = (3, 0.1, 0.1), (5, 0, 0)
+
+    viewer.layers.events.inserted.connect(move)
+    run(widget, qtbot)
+    for name in ("cells denoised", "cells noise map"):
+        layer = viewer.layers[name]
+        assert np.allclose(
+            layer.data_to_world((0, 1, 2)), cells.data_to_world((1, 1, 2))
+        )
 
 
 def test_a_range_of_time_points(viewer, widget, stack, qtbot):

@@ -26,12 +26,12 @@ def test_what_is_said_of_one_image_is_not_said_of_another(viewer, widget, noisy,
     finish(widget, qtbot)
     words = widget.trust.words.text()
     assert widget.status.value.startswith("Done")
-    assert not words.startswith("Last run")
+    assert not words.startswith("Last result")
 
     viewer.add_image(noisy + 1, name="other")
     assert widget.form.image.value.name == "other"
     assert (widget.status.value, widget.progress.value) == ("Ready.", 0)
-    assert widget.trust.words.text() == f"Last run, of cells: {words}"
+    assert widget.trust.words.text() == f"Last result, of cells: {words}"
 
     for name in ("cells", "cells denoised"):
         widget.form.image.value = viewer.layers[name]
@@ -39,7 +39,79 @@ def test_what_is_said_of_one_image_is_not_said_of_another(viewer, widget, noisy,
     viewer.layers.remove(cells)
     del cells
     widget.form.image.value = viewer.layers["other"]
-    assert widget.trust.words.text() == f"Last run, of cells: {words}"
+    assert widget.trust.words.text() == f"Last result, of cells: {words}"
+
+
+def test_a_failed_run_is_not_told_of_another_image(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy[:10, :10], name="tiny")
+    widget.run()
+    finish(widget, qtbot)
+    assert widget.status.value.startswith("Not done")
+    viewer.add_image(noisy, name="cells")
+    assert (widget.status.value, widget.progress.value) == ("Ready.", 0)
+
+
+def test_an_image_that_is_opened_takes_the_words_about_its_absence_away(
+    viewer, widget, noisy
+):
+    widget.run()
+    assert widget.status.value.startswith("There is no image")
+    viewer.add_image(noisy, name="cells")
+    assert widget.status.value == "Ready."
+
+
+def test_a_run_that_ends_while_another_image_is_selected_names_its_own(
+    viewer, widget, noisy, qtbot
+):
+    other = viewer.add_image(noisy, name="other")
+    viewer.add_image(noisy, name="cells")
+    widget.form.advanced.n_iter.value = 100_000
+    widget.run()
+    viewer.layers.selection.active = other
+    widget.cancel()
+    finish(widget, qtbot)
+    assert widget.form.image.value is other
+    assert widget.status.value == "cells: Cancelled; nothing was changed."
+
+
+def test_a_new_run_hides_the_words_of_the_one_before(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.run()
+    finish(widget, qtbot)
+    words = widget.trust.words.text()
+    widget.form.advanced.n_iter.value = 100_000
+    widget.run()
+    assert widget.trust.words.isHidden()
+    widget.cancel()
+    finish(widget, qtbot)
+    assert not widget.trust.words.isHidden()
+    assert widget.trust.words.text() == f"Last result, of cells: {words}"
+
+
+def test_stop_and_keep_is_answered_at_once(viewer, widget, noisy, qtbot):
+    a, b = viewer.add_image(noisy, name="a"), viewer.add_image(noisy, name="b")
+    viewer.layers.selection = {a, b}
+    widget.form.advanced.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: widget.keep_button.enabled, timeout=TIMEOUT)
+    widget.keep_button.clicked.emit(True)
+    widget._on_yielded(Progress("filling", 0, 1, 1, 9, 0.5))
+    assert not widget.keep_button.enabled
+    assert widget.status.value == "Stopping after this step …"
+    finish(widget, qtbot)
+    assert widget.status.value.splitlines()[-1] == "b: Not begun."
+
+
+@pytest.mark.parametrize("blending", ["additive", "translucent"])
+def test_an_input_whose_colours_would_mix_with_the_result_is_hidden(
+    viewer, widget, noisy, qtbot, blending
+):
+    cells = viewer.add_image(noisy, name="cells", blending=blending)
+    widget.run()
+    finish(widget, qtbot)
+    mixes = blending == "additive"
+    assert cells.visible is not mixes
+    assert ("cells is hidden now" in widget.status.value) is mixes
 
 
 def test_nothing_can_be_kept_while_the_network_learns(viewer, widget, noisy):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ import tifffile
 
 from napari_mpi import denoise_files
 from napari_mpi.batch import run as run_module
+from napari_mpi.batch.api import checked_settings
+from napari_mpi.batch.inputs import find_inputs
+from napari_mpi.batch.job import run_job
 from napari_mpi.batch.summary import Summary
 
 SETTINGS = {"preset": "fast", "noise": "correlated", "n_passes": 2}
@@ -216,6 +220,28 @@ def test_a_disk_that_is_really_full(folder, tmp_path):
         subprocess.run(["umount", str(small)], check=True)
 
 
+def test_a_folder_that_takes_no_result_is_told_before_the_work(folder, monkeypatch):
+    (folder / "day1").mkdir()
+    shutil.move(folder / "bad.tif", folder / "day1" / "bad.tif")
+    touch = Path.touch
+
+    def refusing(path, *args, **kwargs):
+        if path.parent.name == "day1":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        touch(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "touch", refusing)
+    steps = []
+    job = find_inputs([folder / "day1"], folder.parent / "out" / "day1").jobs[0]
+    record = run_job(job, checked_settings(SETTINGS), steps.append)
+    assert record.status == "failed"
+    assert f"no permission for {job.target.parent}" in record.reason
+    assert steps == []
+    records = batch(folder)
+    assert records["day1/bad.tif"].status == "failed"
+    assert records["c.tif"].status == "done"
+
+
 def test_a_folder_of_results_that_is_a_file(folder):
     out = folder.parent / "out"
     out.mkdir()
@@ -226,6 +252,23 @@ def test_a_folder_of_results_that_is_a_file(folder):
     assert records["day1/bad.tif"].status == "failed"
     assert "File exists" in records["day1/bad.tif"].reason
     assert records["c.tif"].status == "done"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="takes any bytes")
+@pytest.mark.parametrize("format", ["ome-tiff", "ome-zarr"])
+def test_a_name_that_is_no_text_costs_nothing(folder, format):
+    if format == "ome-zarr":
+        pytest.importorskip("zarr")
+    latin = os.fsdecode(b"caf\xe9.tif")
+    shutil.move(folder / "bad.tif", folder / latin)
+    records = batch(folder, format=format, workers=1 if format == "ome-tiff" else 0)
+    assert {record.status for record in records.values()} == {"done"}
+    out = folder.parent / "out"
+    ending = {"ome-tiff": ".ome.tif", "ome-zarr": ".ome.zarr"}[format]
+    assert (out / f"{latin.removesuffix('.tif')}_denoised{ending}").exists()
+    assert r"caf\udce9.tif" in (out / "batch.csv").read_text(encoding="utf-8-sig")
+    assert r"caf\udce9.tif" in (out / "batch.html").read_text(encoding="utf-8")
+    assert all(record.earlier for record in batch(folder, format=format).values())
 
 
 def test_a_summary_that_cannot_be_written_costs_no_image(folder):

@@ -8,6 +8,7 @@ from napari_mpi import FillConfig, denoise
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.form import DenoiseForm
 from napari_mpi._napari.preferences import Preferences
+from napari_mpi.config import fill_config
 from napari_mpi.weights.loading import BUNDLED
 
 TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
@@ -93,6 +94,31 @@ def test_what_the_user_changes_afterwards_counts(form, noisy):
     form.advanced.n_iter.value = 9
     assert form.options()["mask_ratio"] == pytest.approx(0.4)
     assert form.options()["n_iter"] == 9
+
+
+def test_what_was_set_by_hand_outlasts_another_preset_and_noise_kind(form):
+    form.advanced.n_iter.value = 33
+    form.advanced.neighbours.value = 0
+    form.preset.value = "paper"
+    form.noise.value = "correlated"
+    assert (form.options()["n_iter"], form.options()["neighbours"]) == (33, 0)
+    assert "mask_ratio" not in form.options()
+    form.preset.value = "fast"
+    expected = fill_config("fast", "correlated")
+    assert form.advanced.n_passes.value == expected.n_passes
+    assert form.options()["n_iter"] == 33
+
+
+def test_a_preset_that_does_not_measure_promises_no_measuring(form):
+    assert form.noise.current_choice == "measured"
+    form.preset.value = "paper"
+    assert form.noise.current_choice == "pixel by pixel (not measured)"
+    assert form.options()["noise"] is None
+    form.preset.value = "fast"
+    assert form.noise.current_choice == "measured"
+    form.noise.value = "correlated"
+    form.preset.value = "paper-fast"
+    assert form.options()["noise"] == "correlated"
 
 
 def test_weights_from_a_file_are_found_again_or_said_to_be_missing(

@@ -119,6 +119,27 @@ def test_a_folder_that_cannot_be_searched_is_told(folder, tmp_path, monkeypatch)
     assert "cannot be searched: Permission denied" in found.refused[0][1]
 
 
+@pytest.mark.parametrize("method", ["is_dir", "glob"])
+def test_a_path_that_may_not_be_looked_at_costs_no_other(
+    folder, tmp_path, monkeypatch, method
+):
+    shut = tmp_path / "shut"
+    call = getattr(Path, method)
+
+    def refusing(self, *args, **kwargs):
+        if self.name == "shut":
+            raise PermissionError(13, "Permission denied", str(self))
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, method, refusing)
+    given = shut if method == "is_dir" else shut / "*.tif"
+    found = find_inputs([given, folder / "b.tif"], tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["b.tif"]
+    [(job, said)] = found.refused
+    assert job.name == str(given)
+    assert f"no permission for {shut}" in said
+
+
 def test_work_folders_tell_the_image_and_are_never_shared(folder, tmp_path):
     jobs = find_inputs([folder], tmp_path / "out").jobs
     assert len({job.id for job in jobs}) == len(jobs)

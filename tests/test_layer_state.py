@@ -7,8 +7,9 @@ from defusedxml.ElementTree import fromstring
 from napari.layers import Image
 from napari.utils import Colormap
 
-from napari_mpi._napari.layers import ROLE, denoise_layer
+from napari_mpi._napari.layers import denoise_layer
 from napari_mpi._napari.reader import get_reader
+from napari_mpi._napari.roles import ROLE
 from napari_mpi._napari.writer import write_layer
 from napari_mpi.io.files import ImageData, read_image, write_image
 

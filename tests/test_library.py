@@ -153,7 +153,7 @@ def test_a_download_can_be_cancelled_and_leaves_nothing(server, folder):
 
 def test_deleting_takes_along_what_the_training_left(lab_file, folder):
     import_weights(lab_file)
-    for suffix in (".ckpt", ".csv", ".png"):
+    for suffix in (".ckpt", ".loss.csv", ".loss.png"):
         (folder / "our-lab").with_suffix(suffix).touch()
     (folder / "our-lab-2.csv").touch()
     assert len(files_of_weights("our-lab")) == 4

@@ -13,7 +13,8 @@ def test_a_look_is_due_after_the_interval_and_what_is_left_follows_the_speed(
     now[0] += 0.5
     assert pace.due()
 
-    pace.left(0.2)  # what was done before tells nothing of the speed
+    # What was done before tells nothing of the speed.
+    assert pace.left(0.2) is None
     now[0] += 10
     assert pace.left(0.6) == 10
     pace.restart()

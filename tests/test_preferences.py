@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import npe2
@@ -7,8 +8,10 @@ import yaml
 import napari_mpi
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.preferences import Preferences
+from napari_mpi._napari.train_dock import TrainWidget
+from napari_mpi._napari.weights_dock import WeightsWidget
 from napari_mpi.config import PRESETS
-from napari_mpi.weights.loading import prefer_weights_folder, weights_folder
+from napari_mpi.weights.loading import BUNDLED, prefer_weights_folder, weights_folder
 
 try:
     from napari.settings import get_plugin_settings
@@ -111,3 +114,45 @@ def test_the_environment_comes_before_the_preferred_folder(monkeypatch, tmp_path
     monkeypatch.delenv("NAPARI_MPI_WEIGHTS")
     prefer_weights_folder("")
     assert weights_folder() == usual
+
+
+@pytest.fixture
+def group_folder(kept, tmp_path):
+    """A preferred folder that holds weights named "lab"."""
+    shutil.copy(BUNDLED["universal"], tmp_path / "lab.safetensors")
+    kept.weights_folder = str(tmp_path)
+    return tmp_path
+
+
+def test_every_dock_looks_for_weights_in_the_preferred_folder(
+    group_folder, make_napari_viewer
+):
+    listed = WeightsWidget()
+    assert "lab" in listed._facts
+    prefer_weights_folder(None)
+    train = TrainWidget(make_napari_viewer())
+    assert "lab" in train.form.start.choices
+    assert weights_folder() == group_folder
+
+
+def test_a_folder_that_is_preferred_later_is_told_to_open_docks(
+    kept, make_napari_viewer, tmp_path
+):
+    widget = DenoiseWidget(make_napari_viewer())
+    shutil.copy(BUNDLED["universal"], tmp_path / "lab.safetensors")
+    kept.weights_folder = str(tmp_path)
+    Preferences.apply(widget.form.weights)
+    assert "lab" in widget.form.weights.choices
+
+
+def test_weights_that_another_folder_lacks_are_not_replaced_silently(
+    group_folder, make_napari_viewer, kept, noisy
+):
+    viewer = make_napari_viewer()
+    viewer.add_image(noisy)
+    widget = DenoiseWidget(viewer)
+    widget.form.weights.value = "lab"
+    kept.weights_folder = str(group_folder / "empty")
+    widget.run()
+    assert not widget.running
+    assert "The weights lab are not in the folder" in widget.status.value

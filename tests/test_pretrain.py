@@ -29,16 +29,16 @@ def test_a_training_writes_weights_checkpoint_and_loss_curve(clean_images, outpu
     weights = pretrain(clean_images, output, settings(), device="cpu")
     assert sorted(path.name for path in output.parent.iterdir()) == [
         "lab.ckpt",
-        "lab.csv",
-        "lab.png",
+        "lab.loss.csv",
+        "lab.loss.png",
         "lab.safetensors",
     ]
     assert (weights.image_channels, weights.mask_channels) == (1, 1)
     assert weights.sha256 == load_weights(output).sha256
-    rows = list(csv.reader(output.with_suffix(".csv").read_text().splitlines()))
+    rows = list(csv.reader(output.with_suffix(".loss.csv").read_text().splitlines()))
     assert rows[0] == ["step", "loss"]
     assert [row[0] for row in rows[1:]] == ["1", "2", "3"]
-    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert output.with_suffix(".loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_card_says_how_the_weights_were_made(clean_images, output):
@@ -141,6 +141,18 @@ def test_the_output_is_a_safetensors_file_in_an_existing_folder(clean_images, tm
         run(clean_images, tmp_path / "weights.pth", settings())
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         run(clean_images, tmp_path / "absent" / "a.safetensors", settings())
+
+
+def test_a_folder_that_takes_no_file_is_told_before_the_training(
+    clean_images, output, monkeypatch
+):
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    with pytest.raises(PermissionError) as raised:
+        iter_pretrain(clean_images, output, settings(), device="cpu")
+    assert raised.value.filename == str(output.parent)
 
 
 def test_open_images_can_be_trained_on_instead_of_a_folder(opened, output):

@@ -105,7 +105,7 @@ def test_only_the_first_process_compares_and_writes(reports, trained):
     assert [report["compared"] for report in reports] == [True, False]
     first, second = (report["written"] for report in reports)
     assert second == []
-    assert {"whole.ckpt", "whole.csv", "whole.safetensors"} <= set(first)
+    assert {"whole.ckpt", "whole.loss.csv", "whole.safetensors"} <= set(first)
     card = load_weights(trained / "whole.safetensors").card
     assert (card["processes"], card["effective_batch_size"]) == (2, 4)
     assert card["held_out"] is not None
@@ -158,7 +158,9 @@ def test_a_resumed_training_of_two_equals_an_undisturbed_one(reports, trained):
     for report in reports:
         assert report["resumed losses"] == report["losses"]
         assert report["resumed network"] == report["network"]
-    curves = [(trained / f"{name}.csv").read_text() for name in ("whole", "resumed")]
+    curves = [
+        (trained / f"{name}.loss.csv").read_text() for name in ("whole", "resumed")
+    ]
     assert curves[0] == curves[1]
 
 
@@ -206,8 +208,8 @@ def test_torchrun_starts_processes_that_write_one_result(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "images",
         "lab.ckpt",
-        "lab.csv",
-        "lab.png",
+        "lab.loss.csv",
+        "lab.loss.png",
         "lab.safetensors",
     ]
 

@@ -75,6 +75,16 @@ def test_a_plane_is_left_to_itself_where_joining_it_takes_too_much(noisy, monkey
     assert not np.array_equal(result.image[2], alone.image[2])
 
 
+def test_tiles_that_little_memory_makes_smaller_are_told_of(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 200 * 2**20)
+    small, large = (Resources(torch.device("cpu"), (64, side)) for side in (64, 600))
+    small.fit_tiles()
+    assert small.fallbacks == []  # they are taken whole as ever
+    with pytest.warns(UserWarning, match="Little memory is free: .* tiles of 192"):
+        large.fit_tiles()
+    assert large.fallbacks
+
+
 def test_planes_that_go_to_the_processor_have_to_fit_there(monkeypatch):
     resources = Resources(torch.device("meta"), (64, 64))
     monkeypatch.setattr(memory, "available_bytes", lambda device: 2**20)

@@ -1,4 +1,8 @@
+import numpy as np
+from napari.layers import Image
+
 from napari_mpi._napari.run_queue import RunQueue
+from napari_mpi._napari.selection import LayerPart
 
 
 def test_a_single_layer_is_spoken_of_as_it_is():
@@ -23,8 +27,11 @@ def test_of_several_each_is_named_and_counted():
     ]
 
 
-def test_what_waits_can_be_dropped():
-    queue = RunQueue(["first", "second"])
+def test_what_waits_can_be_dropped_and_is_named():
+    parts = [LayerPart(Image(np.zeros((4, 4)), name=one)) for one in ("cells", "beads")]
+    queue = RunQueue(parts)
     queue.next()
     queue.clear()
     assert queue.next() is None
+    said = queue.note("cells", "Stopped.")
+    assert said.splitlines()[1:] == ["cells: Stopped.", "beads: Not begun."]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
+from napari_mpi._napari.roles import ROLE
 from napari_mpi._napari.selection import LayerPart, PlaneChoice, chosen_layers
 
 
@@ -105,6 +106,30 @@ def test_what_was_chosen_outlasts_a_look_at_another_layer(choice, stack):
     assert choice.which.value == "current"
 
 
+def test_a_range_outlasts_a_look_at_a_shorter_stack(choice, rng):
+    long, short = (Image(rng.normal(size=(n, 20, 24))) for n in (10, 5))
+    choice.follow(long)
+    choice.first.value, choice.last.value = 3, 7
+    choice.follow(short)
+    assert (choice.first.value, choice.last.value) == (3, 4)
+    choice.follow(long)
+    assert (choice.first.value, choice.last.value) == (3, 7)
+
+
+def test_the_last_plane_is_that_of_each_stack_until_another_is_asked_for(choice, rng):
+    for length in (5, 10, 4):
+        choice.follow(Image(rng.normal(size=(length, 20, 24))))
+        assert (choice.first.value, choice.last.value) == (0, length - 1)
+
+
+def test_a_plane_that_is_not_to_be_seen_is_not_taken(choice, stack):
+    choice.follow(stack)
+    assert choice.part(stack, None) == LayerPart(stack)
+    choice.which.value = "current"
+    with pytest.raises(ValueError, match="show Y and X in 2-D first"):
+        choice.part(stack, None)
+
+
 def test_colours_are_no_planes(choice, rng):
     layer = Image(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8), rgb=True)
     choice.follow(layer)
@@ -121,3 +146,23 @@ def test_several_selected_image_layers_are_all_meant(make_napari_viewer, noisy):
     viewer.layers.selection = {b, a, labels}
     assert chosen_layers(viewer, a) == [a, b]
     assert chosen_layers(make_napari_viewer(), None) == []
+
+
+def test_the_image_of_the_form_comes_before_others_that_are_selected(viewer, noisy):
+    a, b, chosen = (viewer.add_image(noisy) for _ in range(3))
+    viewer.layers.selection = {a, b}
+    assert chosen_layers(viewer, chosen) == [chosen]
+
+
+def test_results_that_are_selected_with_images_are_not_denoised_again(viewer, noisy):
+    a, b = viewer.add_image(noisy), viewer.add_image(noisy)
+    denoised = viewer.add_image(noisy, metadata={ROLE: "denoised"})
+    noise_map = viewer.add_image(noisy, metadata={ROLE: "noise map"})
+    viewer.layers.selection = {a, denoised, noise_map}
+    assert chosen_layers(viewer, a) == [a]
+    viewer.layers.selection = {a, b, denoised}
+    assert chosen_layers(viewer, b) == [a, b]
+    # They are meant where they were chosen on purpose.
+    assert chosen_layers(viewer, denoised) == [denoised]
+    viewer.layers.selection = {denoised, noise_map}
+    assert chosen_layers(viewer, denoised) == [denoised, noise_map]

@@ -66,3 +66,31 @@ def test_what_was_done_earlier_stays_in_the_summary(found, tmp_path):
     list(iter_batch(Inputs(found.jobs[:1]), tmp_path / "out", SETTINGS))
     list(iter_batch(Inputs(found.jobs[1:]), tmp_path / "out", SETTINGS))
     assert len(rows_of(tmp_path / "out")) == 3
+
+
+def test_what_failed_earlier_stays_in_the_summary_while_its_image_is_there(
+    found, tmp_path
+):
+    broken = next(job for job in found.jobs if job.name == "b.tif")
+    good = [job for job in found.jobs if job is not broken]
+    list(iter_batch(Inputs([broken]), tmp_path / "out", SETTINGS))
+    list(iter_batch(Inputs(good), tmp_path / "out", SETTINGS))
+    rows = rows_of(tmp_path / "out")
+    assert rows["b.tif"]["status"] == "failed"
+    assert "is empty" in rows["b.tif"]["reason"]
+    broken.source.unlink()
+    list(iter_batch(Inputs(good), tmp_path / "out", SETTINGS))
+    assert "b.tif" not in rows_of(tmp_path / "out")
+
+
+def test_results_that_were_moved_have_one_line_each(found, tmp_path):
+    good = Inputs([job for job in found.jobs if job.name == "a.tif"])
+    list(iter_batch(good, tmp_path / "out", SETTINGS))
+    moved = tmp_path / "moved"
+    (tmp_path / "data").rename(moved)
+    found = find_inputs([moved / "a.tif"], tmp_path / "out")
+    list(iter_batch(found, tmp_path / "out", SETTINGS))
+    [row] = rows_of(tmp_path / "out").values()
+    assert (row["status"], row["source"]) == ("done", str(moved / "a.tif"))
+    table = (tmp_path / "out" / "batch.csv").read_text(encoding="utf-8-sig")
+    assert len(table.splitlines()) == 2

@@ -226,6 +226,15 @@ def test_a_folder_can_be_trained_on(widget, tmp_path, image, qtbot):
     assert held.startswith("a strip at the edge of 2 images")
 
 
+def test_layers_that_are_renamed_stay_chosen(widget, viewer, rng):
+    a, b = (viewer.add_image(rng.normal(size=(64, 64))) for _ in range(2))
+    widget.form.layers.value = [a, b]
+    a.name = "renamed"
+    assert set(widget.form.layers.value) == {a, b}
+    viewer.layers.remove(b)
+    assert widget.form.layers.value == [a]
+
+
 def test_several_layers_lazy_and_in_colour_train_together(widget, viewer, rng, qtbot):
     lazy = dask.array.from_array(rng.integers(0, 999, (2, 3, 80, 64), np.uint16))
     viewer.add_image(lazy, name="time series")

@@ -41,6 +41,7 @@ def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbo
     assert widget.form.image.value is layer
     assert "With fast, the whole layer takes about" in widget.status.value
     assert "With auto" in widget.status.value
+    assert widget.progress.value == 1000
     assert widget.run_button.enabled
     assert widget.try_button.enabled
 
@@ -93,6 +94,32 @@ def test_a_trial_can_be_cancelled(viewer, widget, noisy, qtbot):
     finish(widget, qtbot)
     assert len(viewer.layers) == 1
     assert "Cancelled" in widget.status.value
+
+
+def test_what_a_trial_has_shown_outlasts_its_cancelling(viewer, widget, noisy, qtbot):
+    cells = viewer.add_image(noisy, name="cells")
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 1000
+    widget.try_region()
+    qtbot.waitUntil(lambda: "cells region fast" in viewer.layers, timeout=TIMEOUT)
+    widget.cancel()
+    finish(widget, qtbot)
+    assert widget.status.value.startswith("With fast, the whole layer takes")
+    assert widget.status.value.endswith("The trial of auto was cancelled.")
+    # It is of this image only.
+    viewer.add_image(noisy, name="other")
+    assert widget.status.value == "Ready."
+    viewer.layers.remove(cells)
+
+
+@pytest.mark.parametrize("view", [{"ndisplay": 3}, {"order": (2, 0, 1)}])
+def test_there_is_no_trial_where_no_plane_is_to_be_seen(viewer, widget, noisy, view):
+    viewer.add_image(np.stack([noisy] * 3), name="cells")
+    for name, value in view.items():
+        setattr(viewer.dims, name, value)
+    widget.try_region()
+    assert not widget.running
+    assert "show Y and X in 2-D first" in widget.status.value
 
 
 def test_there_is_a_hint_when_there_is_nothing_to_try(widget):

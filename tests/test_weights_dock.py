@@ -1,6 +1,7 @@
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QTimer
+from qtpy.compat import isalive
+from qtpy.QtCore import QCoreApplication, QEvent, QTimer
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
@@ -101,8 +102,9 @@ def test_a_failed_download_says_why_and_leaves_nothing(server, widget, folder, q
     answer("Download")
     widget.download_button.click()
     finish(widget, qtbot)
-    messages = [record.message for record in notification_manager.records]
-    assert any("could not be fetched" in message for message in messages)
+    (record,) = notification_manager.records
+    assert "could not be fetched" in record.message
+    assert str(record.severity) == "warning"
     assert list(folder.iterdir()) == []
     assert listed(widget)["lab"] == "online"
     assert widget.download_button.isEnabled()
@@ -155,7 +157,7 @@ def test_choosing_no_file_imports_nothing(widget, folder, monkeypatch):
 
 def test_weights_are_deleted_after_asking(widget, folder):
     folder.mkdir()
-    for suffix in (".csv", ".png"):
+    for suffix in (".loss.csv", ".loss.png"):
         (folder / f"lab{suffix}").touch()
     save_weights(folder / "lab.safetensors", Hourglass())
     widget.refresh()
@@ -166,7 +168,7 @@ def test_weights_are_deleted_after_asking(widget, folder):
     seen = []
     answer("Delete", seen)
     widget.delete_button.click()
-    assert "lab.png" in seen[0]
+    assert "lab.loss.png" in seen[0]
     assert list(folder.iterdir()) == []
     assert "lab" not in listed(widget)
 
@@ -199,6 +201,22 @@ def test_the_dock_fits_a_narrow_column_and_every_control_has_a_tooltip(widget):
         widget.cancel_button,
     ):
         assert control.toolTip()
+
+
+def test_closing_the_dock_ends_a_download(viewer, server, widget, folder, qtbot):
+    server.fault = "slow"
+    widget.choose("lab")
+    answer("Download")
+    widget.download_button.click()
+    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=TIMEOUT)
+    worker = widget._worker
+    viewer.window.remove_dock_widget(widget)
+    widget.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert not isalive(widget)
+    server.go_on.set()
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=TIMEOUT)
+    assert list(folder.iterdir()) == []
 
 
 def test_closing_the_window_ends_a_download(viewer, server, widget, folder, qtbot):

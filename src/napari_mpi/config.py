@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal
+
+import numpy as np
 
 from napari_mpi.arrays.intensity import ScalingMode
 
@@ -26,11 +28,18 @@ PixelType = Literal["auto", "input", "float32"]
 
 def _require_whole(config: object, name: str, minimum: int) -> None:
     value = getattr(config, name)
-    if not isinstance(value, Integral) or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ValueError(
             f"{name} is {value!r}: expected a whole number, at least {minimum}."
         )
     object.__setattr__(config, name, int(value))  # NumPy's own fit in no report
+
+
+def _require_bool(config: object, name: str) -> None:
+    value = getattr(config, name)
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {value!r}: expected True or False.")
+    object.__setattr__(config, name, bool(value))
 
 
 def _require_positive(config: object, name: str) -> None:
@@ -167,6 +176,9 @@ class FillConfig:
         _require_choice(self, "precision", ("auto", "float32", "mixed", "bfloat16"))
         _require_choice(self, "adapt_to", ("stack", "plane"))
         _require_choice(self, "pixel_type", ("auto", "input", "float32"))
+        for field in fields(self):
+            if field.type == "bool":
+                _require_bool(self, field.name)
 
 
 _AUTO = FillConfig(
@@ -236,7 +248,9 @@ def fill_config(
     preset : str or FillConfig
         A key of `PRESETS`, or a configuration to start from.
     noise : str, optional
-        A key of `NOISE_KINDS`; without it the preset's own mask settings hold.
+        A key of `NOISE_KINDS`, which decides on the masks; without it the preset's own
+        mask settings hold. With "auto" and "fast" it decides on the learning, too:
+        noise that neighbours share is not learnt from.
     **overrides
         Fields of `FillConfig`; None leaves a field as it is.
 
@@ -265,9 +279,10 @@ def fill_config(
         elif noise != "independent":
             # Correlated noise would be learnt, and then be predicted too.
             shuffle = NOISE_KINDS[noise]["pixel_shuffle"]
+            named = not isinstance(preset, FillConfig)
             config = replace(
                 config,
-                n_iter=0,
+                n_iter=0 if named else config.n_iter,
                 mask_ratio=CORRELATED_RATIO,
                 pixel_shuffle=shuffle,
             )
@@ -361,6 +376,7 @@ class PretrainConfig:
             _require_whole(self, "steps", 1)
         if self.minutes is not None:
             _require_positive(self, "minutes")
+        _require_bool(self, "rgb")
         _require_whole(self, "batch_size", 1)
         _require_whole(self, "checkpoint_every", 1)
         _require_whole(self, "seed", 0)

@@ -68,6 +68,18 @@ class AdvancedSettings(Container):  # type: ignore[misc]
         self._further = {}
         self.update(self._shown)
 
+    def follow_config(self, config: FillConfig) -> None:
+        """Show another preset or noise kind, but keep what was chosen by hand."""
+        chosen = {
+            name: self[name].value
+            for name, shown in self._shown.items()
+            if self[name].value != shown
+        }
+        self.show_config(config)
+        self.update(chosen)
+        # Asked for, even where it is what the new preset stands for.
+        self._shown |= dict.fromkeys(chosen)
+
     def options(self) -> dict[str, Any]:
         """Return what differs from the preset, seed and uncertainty."""
         changed = {

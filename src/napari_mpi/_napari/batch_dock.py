@@ -27,7 +27,6 @@ from napari_mpi.batch.inputs import Inputs
 from napari_mpi.batch.plan import Planned
 from napari_mpi.batch.records import Record
 from napari_mpi.pipeline.api import Forecast
-from napari_mpi.weights.loading import prefer_weights_folder
 
 __all__ = ["BatchWidget"]
 
@@ -54,9 +53,7 @@ class BatchWidget(RunDock):
         self._course = BatchCourse()
         self._cancelled = self._failed = False
 
-        preferences = Preferences.load()
-        prefer_weights_folder(preferences.weights_folder)
-        self.form = BatchForm(preferences)
+        self.form = BatchForm(Preferences.apply())
         self.list_button = PushButton(
             text="List files",
             tooltip="Only tell what would be done with each file, and how long it "
@@ -151,6 +148,7 @@ class BatchWidget(RunDock):
         if self.running:
             return
         try:
+            Preferences.apply(self.form.weights)
             task = self.form.task()
         except ValueError as error:
             self._refuse(str(error))

@@ -12,12 +12,15 @@ from napari_mpi._napari.controls import row
 from napari_mpi._napari.earlier_run import EarlierRun
 from napari_mpi._napari.form import DenoiseForm
 from napari_mpi._napari.last_run import LastRun
-from napari_mpi._napari.layers import Picture, layer_array
+from napari_mpi._napari.layers import Picture, hide_if_mixed, layer_array
 from napari_mpi._napari.live_result import LiveResult
 from napari_mpi._napari.pace import Pace
 from napari_mpi._napari.preferences import Preferences
-from napari_mpi._napari.region import visible_region
+from napari_mpi._napari.progress_words import progress_words
+from napari_mpi._napari.region import NO_PLANE, shown_point, visible_region
+from napari_mpi._napari.remark import Remark
 from napari_mpi._napari.replay_buttons import ReplayButtons
+from napari_mpi._napari.roles import record_of
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.run_queue import RunQueue
 from napari_mpi._napari.selection import LayerPart, chosen_layers, selected_input
@@ -33,7 +36,6 @@ from napari_mpi._napari.workers import (
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
 from napari_mpi.pipeline.findings import warnings_of
 from napari_mpi.pipeline.forecast import duration
-from napari_mpi.weights.loading import prefer_weights_folder
 
 __all__ = ["DenoiseWidget"]
 
@@ -60,15 +62,14 @@ class DenoiseWidget(RunDock):
         self._queue = RunQueue()
         self._part: LayerPart | None = None  # what the run is about
         self._result: LiveResult | None = None
-        self._chosen: Image | None = None  # in the form, when the run began
+        self._keeping = False  # it was told to stop
         self._followed: object = None  # unique_id of the selected layer chosen last
         self._last: LastRun | None = None
+        self._remark: Remark | None = None  # what the status says of an image
         self._trials: Trials | None = None
         self._pace = Pace(_REFRESH)
 
-        preferences = Preferences.load()
-        prefer_weights_folder(preferences.weights_folder)
-        self.form = DenoiseForm(napari_viewer, preferences)
+        self.form = DenoiseForm(napari_viewer, Preferences.apply())
         self._earlier = EarlierRun(self.form, napari_viewer)
         self.run_button = PushButton(
             text="&Run",
@@ -117,27 +118,27 @@ class DenoiseWidget(RunDock):
         """Start denoising the chosen layer, or all that are selected."""
         if self.running:
             return
-        self._chosen = self.form.image.value
-        layers = chosen_layers(self._viewer, self._chosen)
+        layers = chosen_layers(self._viewer, self.form.image.value)
         if not layers:
             self._refuse(_NO_IMAGE)
             return
-        point = self._viewer.dims.point
+        point = shown_point(self._viewer)
         try:
+            self._live = Preferences.apply(self.form.weights).live_preview
             self._options = self.form.options()
             parts = [self.form.planes.part(one, point) for one in layers]
         except ValueError as error:
             self._refuse(str(error))
             return
         self._queue = RunQueue(parts)
-        self._live = Preferences.load().live_preview
+        if self._last is not None:
+            self._last.overtaken = True
         self._run_next()
 
     def _run_next(self) -> None:
         """Start with the next layer, or end."""
         self._part = part = self._queue.next()
         if part is None:
-            self._chosen = None  # a layer that is removed is to be let go
             self._set_running(False)
             return
         name = part.layer.name
@@ -145,11 +146,12 @@ class DenoiseWidget(RunDock):
             self._say("It was removed.")
             self._run_next()
             return
-        self._result = LiveResult(self._viewer, part, self._restore_choice)
+        self._result, self._keeping = LiveResult(self._viewer, part), False
         self._pace.restart()
         self.status.value = f"{self._queue.place(name)}Reading {name} …"
-        self.trust.course.begin()
-        visible = visible_region(part.layer, self._viewer.dims.point)
+        self.trust.begin()
+        point = shown_point(self._viewer)
+        visible = None if point is None else visible_region(part.layer, point)
         source = RunInput.of(part, visible)
         self._start(denoise_in_thread(source, self._options, self._live))
 
@@ -157,16 +159,16 @@ class DenoiseWidget(RunDock):
         """Denoise the visible region into layers of its own."""
         if self.running:
             return
-        self._chosen = layer = self.form.image.value
-        if layer is None:
-            self._refuse(_NO_IMAGE)
+        layer, point = self.form.image.value, shown_point(self._viewer)
+        if layer is None or point is None:
+            self._refuse(_NO_IMAGE if layer is None else NO_PLANE)
             return
         try:
+            Preferences.apply(self.form.weights)
             options = self.form.options()
         except ValueError as error:
             self._refuse(str(error))
             return
-        point = self._viewer.dims.point
         self._queue = RunQueue()
         self._part = self.form.planes.part(layer, point)
         self._trials = Trials(self._viewer, self._part)
@@ -178,10 +180,11 @@ class DenoiseWidget(RunDock):
         """Stop after the current iteration and keep nothing."""
         if self._worker is not None:
             self._queue.clear()
-            kept = (
-                "what was done is kept" if self._queue.n_done else "nothing was changed"
-            )
-            self.status.value = f"Cancelled; {kept}."
+            kept = "Cancelled; nothing was changed."
+            if self._queue.n_done:
+                kept = "Cancelled; what was done is kept."
+            tried = self._trials.cancelled() if self._trials else ""
+            self.status.value = tried or kept
             self.progress.value = 0
             self._worker.quit()
 
@@ -190,6 +193,9 @@ class DenoiseWidget(RunDock):
         if self._worker is not None:
             self._queue.clear()
             self._worker.send(KEEP)
+            self._keeping = True
+            self.keep_button.enabled = False
+            self.status.value = "Stopping after this step …"
 
     def _on_yielded(
         self,
@@ -209,7 +215,7 @@ class DenoiseWidget(RunDock):
             self._pace.restart()  # it took a moment, too
         elif isinstance(item, Picture):
             self._result.add_picture(item)
-        elif isinstance(item, Progress):
+        elif isinstance(item, Progress) and not self._keeping:
             if item.phase == "filling":  # before, there is nothing to keep
                 self.keep_button.enabled = True
             self.trust.course.follow(item)
@@ -223,25 +229,15 @@ class DenoiseWidget(RunDock):
             self.status.value = trials.words_at(item)
         elif isinstance(item, Trial):
             self.status.value = trials.show(item)
-            self._restore_choice()
-
-    def _restore_choice(self) -> None:
-        """Choose the input again, after a layer that was added became the choice."""
-        if self._chosen is not None and self._chosen in self._viewer.layers:
-            self.form.image.value = self._chosen
+            self.progress.value = round(1000 * trials.fraction)
 
     def _follow(self, progress: Progress) -> None:
         if self._part is None or not self._pace.due():
             return
         self.progress.value = round(1000 * progress.fraction)
         left = self._pace.left(progress.fraction)  # reading and measuring are over
-        place = f"Plane {progress.plane + 1} of {progress.n_planes}"
-        if progress.phase == "adapting":
-            place = "Learning from the image"
-        self.status.value = self._queue.place(self._part.layer.name) + (
-            f"{place}, step {progress.step} of {progress.n_steps}, "
-            f"{duration(left)} left"
-        )
+        place = self._queue.place(self._part.layer.name)
+        self.status.value = place + progress_words(progress, left)
 
     def _on_result(self, result: Denoised | None) -> None:
         # An aborted worker returns nothing, and neither does a trial. One that was
@@ -260,11 +256,11 @@ class DenoiseWidget(RunDock):
         report = result.report
         assert self._part is not None
         self._last = LastRun(self._part.layer, report)
-        self._offer_replay()
         self.trust.show_report(report)
         if report["complete"]:
             self.progress.value = 1000
             said = [f"Done in {duration(report['seconds'])}."]
+            said += hide_if_mixed(self._part.layer)
             if self._queue.several:  # the panel below tells of the last one only
                 said += warnings_of(report)
             self._say(" ".join(said), done=True)
@@ -275,11 +271,15 @@ class DenoiseWidget(RunDock):
                 f"{report['planes_done']} of {report['n_planes']} planes are finished; "
                 "what was not begun is still noisy."
             )
-        if not self._queue.several:
-            self._last.outcome = self.status.value
 
     def _tell(self, said: str) -> None:
+        """Say something of the chosen image, until another one is chosen."""
         self.status.value = said
+        self._remark = Remark(self.form.image.value, said)
+
+    def _refuse(self, why: str) -> None:
+        super()._refuse(why)
+        self._tell(why)
 
     def _say(self, outcome: str, *, done: bool = False) -> None:
         """Say what became of the layer at work, and of those before it."""
@@ -288,29 +288,27 @@ class DenoiseWidget(RunDock):
 
     def _replayed(self) -> dict[str, Any] | None:
         """Return the report of the chosen image, or else of the last run."""
-        layer = self.form.image.value
-        own = None if layer is None else layer.metadata.get("napari_mpi")
-        if own or self._last is None:
-            return own
-        return self._last.report
+        own = record_of(self.form.image.value)
+        return own or (None if self._last is None else self._last.report)
 
     def use_settings(self) -> None:
         """Fill the form with the settings of the chosen image, or of the last run."""
         report = self._replayed()
         if report is not None:
             said = self.form.use(report) or ["The form holds these settings now."]
-            self.status.value = " ".join([*said, *self._earlier.use(report)])
+            self._tell(" ".join([*said, *self._earlier.use(report)]))
 
     def _on_image_chosen(self) -> None:
+        self._name_run_button()
         self._offer_replay()
-        last, chosen = self._last, self.form.image.value
-        if not self.running and last and last.outcome and not last.is_about(chosen):
-            # What became of one image is not to be read as if it were of this one.
-            if self.status.value == last.outcome:
+        if self.running:
+            return
+        if self._remark and not self._remark.is_about(self.form.image.value):
+            if self.status.value == self._remark.words:
                 self.status.value, self.progress.value = "Ready.", 0
-            last.outcome = ""
-        if not self.running and (said := self._earlier.follow()):
-            self.status.value = " ".join(said)
+            self._remark = None
+        if said := self._earlier.follow():
+            self._tell(" ".join(said))
 
     def _offer_replay(self) -> None:
         report = self._replayed()
@@ -354,10 +352,27 @@ class DenoiseWidget(RunDock):
     def _on_finished(self) -> None:
         if self._result is not None:
             self._result.discard()
+        assert self._part is not None
+        layer = self._part.layer
         self._worker = self._part = self._result = self._trials = None
-        if not self._closed:
-            self.trust.course.end()
-            self._run_next()
+        if self._closed:
+            return
+        self.trust.course.end()
+        self._run_next()
+        if not self.running:
+            self._settle(layer)
+
+    def _settle(self, layer: Image) -> None:
+        """Follow the layer list again, which may be at another image by now."""
+        words = self.status.value
+        self._choose_selected()
+        self._offer_replay()
+        if self._queue.several:  # the words name each of them
+            return
+        if self.form.image.value is layer:
+            self._tell(words)
+        else:
+            self.status.value = f"{layer.name}: {words}"
 
     def _on_closed(self) -> None:
         self._queue.clear()

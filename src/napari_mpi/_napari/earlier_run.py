@@ -11,6 +11,7 @@ from napari.layers import Image
 
 from napari_mpi._napari.form import DenoiseForm
 from napari_mpi._napari.layers import channel_axis
+from napari_mpi._napari.roles import record_of
 
 __all__ = ["EarlierRun"]
 
@@ -50,7 +51,7 @@ class EarlierRun:
         if self._image is not None and self._image() is image:
             return []
         planes = report.get("planes", "")
-        is_result = image.metadata.get("napari_mpi") == report
+        is_result = record_of(image) == report
         fits = self._form.planes.use("" if is_result else planes, image, self._viewer)
         self._report, self._image = report, ref(image)
         return [

@@ -20,7 +20,13 @@ from napari_mpi._napari.controls import (
 )
 from napari_mpi._napari.library_events import LibraryFollower
 from napari_mpi._napari.preferences import Preferences
-from napari_mpi.config import NOISE_KINDS, PRESETS, fill_config
+from napari_mpi.config import (
+    MEASURING,
+    NOISE_KINDS,
+    PRESETS,
+    FillConfig,
+    fill_config,
+)
 from napari_mpi.weights.library import installed_weights
 from napari_mpi.weights.loading import BUNDLED, load_weights
 
@@ -31,6 +37,7 @@ _NOISE_LABELS = {
     "correlated": "shared by neighbours",
     "strongly-correlated": "blurred, in patches",
 }
+_KINDS = [(_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS]
 _MEASURED = "measured"
 _FROM_FILE = "from file…"
 
@@ -70,7 +77,6 @@ class FillForm(Container):  # type: ignore[misc]
         tooltips: Mapping[str, str],
         uncertainty: str,
     ) -> None:
-        kinds = [(_NOISE_LABELS[kind], kind) for kind in NOISE_KINDS]
         super().__init__()
         self.extend(
             [
@@ -78,7 +84,7 @@ class FillForm(Container):  # type: ignore[misc]
                 ComboBox(
                     name="preset", choices=list(PRESETS), value=preferences.preset
                 ),
-                ComboBox(name="noise", choices=[(_MEASURED, _MEASURED), *kinds]),
+                ComboBox(name="noise", choices=[(_MEASURED, _MEASURED), *_KINDS]),
                 ComboBox(
                     name="weights",
                     choices=lambda _: [*BUNDLED, *installed_weights(), _FROM_FILE],
@@ -93,18 +99,31 @@ class FillForm(Container):  # type: ignore[misc]
         self.advanced = AdvancedSettings(uncertainty)
         self.advanced_fold = fold_away(self, self.advanced)
         self.weights.changed.connect(self._show_weights_file)
-        self.preset.changed.connect(self._show_settings)
-        self.noise.changed.connect(self._show_settings)
+        self.preset.changed.connect(self._name_measured)
+        for choice in (self.preset, self.noise):
+            choice.changed.connect(self._follow_settings)
         self._show_weights_file()
-        self._show_settings()
+        self._name_measured()
+        self.advanced.show_config(self._config())
         LibraryFollower(self.native, self.weights.reset_choices)
 
     def _show_weights_file(self) -> None:
         self.weights_file.visible = self.weights.value == _FROM_FILE
 
-    def _show_settings(self) -> None:
-        config = fill_config(self.preset.value, self._noise_kind())
-        self.advanced.show_config(config)
+    def _name_measured(self) -> None:
+        """Promise no measuring of a preset that does not measure."""
+        measures = self.preset.value in MEASURING
+        words = _MEASURED if measures else "pixel by pixel (not measured)"
+        chosen = self.noise.value
+        with self.noise.changed.blocked():
+            self.noise.choices = [(words, _MEASURED), *_KINDS]
+            self.noise.value = chosen  # other words for it would lose it
+
+    def _follow_settings(self) -> None:
+        self.advanced.follow_config(self._config())
+
+    def _config(self) -> FillConfig:
+        return fill_config(self.preset.value, self._noise_kind())
 
     def _noise_kind(self) -> str | None:
         return None if self.noise.value == _MEASURED else self.noise.value
@@ -148,7 +167,7 @@ class FillForm(Container):  # type: ignore[misc]
             ]
         self.preset.value = report["preset"]
         self.noise.value = report["noise"] or _MEASURED
-        self._show_settings()
+        self.advanced.show_config(self._config())
         said = self.advanced.take(report["settings"])
         self.advanced.uncertainty.value = report["uncertainty"]
         if report["settings"] or report["uncertainty"]:

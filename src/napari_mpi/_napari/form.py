@@ -46,6 +46,14 @@ class DenoiseForm(FillForm):
         self.image.changed.connect(self.planes.follow)
 
     def reset_choices(self, *args: Any) -> None:
-        """Follow the viewer's layers; the first choice changes without a signal."""
-        super().reset_choices(*args)
+        """Follow the viewer's layers; a choice that is gone changes without a signal.
+
+        magicgui tells layers apart by their names, and so would lose one that is
+        renamed.
+        """
+        chosen = self.image.value
+        with self.image.changed.blocked():
+            super().reset_choices(*args)
+            if chosen in self.image.choices:
+                self.image.value = chosen
         self.planes.follow(self.image.value)

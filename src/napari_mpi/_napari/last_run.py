@@ -1,4 +1,4 @@
-"""The run that ended last, and which images it is about."""
+"""The run that gave a result last, and which images its report is of."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from napari.layers import Image
 
+from napari_mpi._napari.roles import record_of
+
 __all__ = ["LastRun"]
 
 
 class LastRun:
-    """The run that ended last, whose words are not to be read as another image's.
+    """The run that gave a result last, whose report is not to be read as another's.
 
     Parameters
     ----------
@@ -22,22 +24,23 @@ class LastRun:
 
     Attributes
     ----------
-    outcome : str
-        What was said of it.
+    overtaken : bool
+        Whether another run has begun since, which has given no result yet.
     """
 
     def __init__(self, layer: Image, report: dict[str, Any]) -> None:
         self.report = report
-        self.outcome = ""
+        self.overtaken = False
         self._layer = weakref.ref(layer)  # it may be removed, and is then let go
         self._name = layer.name
 
-    def is_about(self, image: Image | None) -> bool:
-        """Whether an image was its input, or is a result that has a report itself."""
-        if image is None:
-            return False
-        return "napari_mpi" in image.metadata or image is self._layer()
-
     def heading(self, image: Image | None) -> str:
-        """Return what stands before its report while an image is chosen."""
-        return "" if self.is_about(image) else f"Last run, of {self._name}:"
+        """Return what stands before its report while an image is chosen.
+
+        None does before what was just found in that image. A result has a report
+        itself.
+        """
+        is_input = image is not None and image is self._layer()
+        if record_of(image) or (is_input and not self.overtaken):
+            return ""
+        return f"Last result, of {self._name}:"

@@ -14,17 +14,14 @@ from napari.utils.colormaps import ALL_COLORMAPS
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
+from napari_mpi._napari.roles import ROLE, ROLES
 from napari_mpi.io.image_data import UNIT_NAMES, ImageData
 
-__all__ = ["ROLE", "from_file", "to_file"]
-
-ROLE = "napari_mpi_role"
-"""Key in a layer's metadata: which of a run's results it is."""
+__all__ = ["from_file", "to_file"]
 
 _MATRICES = ("rotate", "shear", "affine")
 _LOOK = ("colormap", "contrast_limits", "gamma", "opacity", "blending")
 _KNOWN_UNITS = {"pixel", *UNIT_NAMES.values()}
-_ROLES = ("denoised", "noise map", "uncertainty")
 
 
 def to_file(
@@ -74,7 +71,7 @@ def to_file(
         state["units"] = [units[axis] for axis in order]
     state |= _look(options)
     role = (options.get("metadata") or {}).get(ROLE)
-    if role in _ROLES:
+    if role in ROLES:
         state["role"] = role
     return tuple(float(translate[axis]) for axis in order), state
 
@@ -163,9 +160,9 @@ def from_file(image: ImageData, channel: int | None) -> dict[str, Any]:
             else:
                 arguments[name] = matrix
     role = state.get("role")
-    arguments["metadata"] = {ROLE: role} if role in _ROLES else {}
+    arguments["metadata"] = {ROLE: role} if role in ROLES else {}
     # Channels that are seen together have each a colour of its own.
-    if channel is None or image.data.shape[channel] == 1 or role in _ROLES[1:]:
+    if channel is None or image.data.shape[channel] == 1 or role in ROLES[1:]:
         for name in _LOOK:
             if name in state and _accepted(name, state[name], len(kept), image.rgb):
                 arguments[name] = state[name]

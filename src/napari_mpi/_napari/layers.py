@@ -12,17 +12,18 @@ from napari.layers import Image
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_mpi._napari.layer_state import ROLE
+from napari_mpi._napari.roles import RECORD, ROLE
 from napari_mpi.arrays.storage import allocate, let_go
 from napari_mpi.pipeline.api import Denoised, denoise
 
 __all__ = [
     "CHANNEL_LABELS",
-    "ROLE",
     "Picture",
     "channel_axis",
     "denoise_layer",
     "denoised_layer",
+    "geometry_of",
+    "hide_if_mixed",
     "layer_array",
     "look_of",
     "picture_layer",
@@ -35,6 +36,8 @@ CHANNEL_LABELS = ("c", "ch", "channel", "channels")
 # Robust bounds of the colours; single hot pixels must not set them.
 _PERCENTILE = 99.5
 _MAX_SAMPLE = 4_000_000  # values
+
+_MIXED = ("additive", "minimum", "multiplicative")
 
 
 def denoise_layer(layer: Image, **options: Any) -> tuple[Image, ...]:
@@ -129,13 +132,24 @@ def denoised_layer(
         blending=layer.blending,
         opacity=layer.opacity,
         multiscale=False,
-        metadata={"napari_mpi": report, ROLE: "denoised"},
-        **_geometry(layer, offset),
+        metadata={RECORD: report, ROLE: "denoised"},
+        **geometry_of(layer, offset),
         **look,
     )
     if not layer.rgb:
         new.contrast_limits_range = layer.contrast_limits_range
     return new
+
+
+def hide_if_mixed(layer: Image) -> list[str]:
+    """Hide an input that would be seen through its result; return words about it.
+
+    Of colours that are added to each other, the noisy ones would stay in sight.
+    """
+    if layer.blending not in _MIXED or not layer.visible:
+        return []
+    layer.visible = False
+    return [f"{layer.name} is hidden now, as its colours would mix with the result's."]
 
 
 @dataclass(frozen=True)
@@ -201,8 +215,8 @@ def picture_layer(
         visible=False,
         rgb=False,
         multiscale=False,
-        metadata={"napari_mpi": picture.report, ROLE: picture.role},
-        **_geometry(layer, offset),
+        metadata={RECORD: picture.report, ROLE: picture.role},
+        **geometry_of(layer, offset),
     )
 
 
@@ -228,7 +242,8 @@ def look_of(layer: Image) -> dict[str, Any]:
     return look
 
 
-def _geometry(layer: Image, offset: tuple[int, ...] = ()) -> dict[str, Any]:
+def geometry_of(layer: Image, offset: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Return how a part of a layer lies in the world, as arguments for another one."""
     translate = layer.translate
     if any(offset):
         to_physical = Affine(

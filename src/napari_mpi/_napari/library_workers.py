@@ -112,6 +112,10 @@ class Transfer:
     cancelled: bool = False
     worker: Any = None
 
+    def cancel(self, *_: Any) -> None:
+        """End the download at the next part that arrives."""
+        self.cancelled = True
+
     def report(self, done: int, total: int) -> None:
         """Take note of what has arrived."""
         # Closing napari asks its workers to quit.

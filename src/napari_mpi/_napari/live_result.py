@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from napari.layers import Image
 from napari.viewer import Viewer
 
-from napari_mpi._napari.layers import Picture, denoised_layer, picture_layer
+from napari_mpi._napari.kept_selection import selection_kept
+from napari_mpi._napari.layers import (
+    Picture,
+    denoised_layer,
+    geometry_of,
+    picture_layer,
+)
 from napari_mpi._napari.region import region_layer
+from napari_mpi._napari.roles import RECORD
 from napari_mpi._napari.selection import LayerPart
 from napari_mpi._napari.workers import FirstLook
 from napari_mpi.pipeline.api import Denoised
@@ -26,8 +32,6 @@ class LiveResult:
         Where they are added.
     part : LayerPart
         What the run is about.
-    on_added : callable
-        Called after each layer that is added.
 
     Attributes
     ----------
@@ -35,19 +39,22 @@ class LiveResult:
         The array that the run fills, if it is to be seen.
     """
 
-    def __init__(
-        self, viewer: Viewer, part: LayerPart, on_added: Callable[[], None]
-    ) -> None:
-        self._viewer, self._part, self._on_added = viewer, part, on_added
+    def __init__(self, viewer: Viewer, part: LayerPart) -> None:
+        self._viewer, self._part = viewer, part
         self.image: Any = None
         self._denoised: Image | None = None
         self._pictures: list[Image] = []
         self._first_look: Image | None = None
 
     def _add(self, layer: Image) -> Image:
-        self._viewer.add_layer(layer)
-        self._on_added()
+        with selection_kept(self._viewer, self._own):
+            self._viewer.add_layer(layer)
         return layer
+
+    @property
+    def _own(self) -> list[Image | None]:
+        """The layers that the run is about."""
+        return [self._part.layer, self._first_look, self._denoised, *self._pictures]
 
     def _make_denoised(self, image: Any, report: dict[str, Any]) -> Image:
         return self._add(
@@ -79,16 +86,20 @@ class LiveResult:
         """Leave the layers to the user; False if there are none, for lack of pixels."""
         if not self._pictures:
             return False
+        place = geometry_of(self._part.layer, self._part.offset)
         layers = self._viewer.layers
         self._remove(self._first_look)
         if self._denoised is None or self._denoised not in layers:
             self._denoised = self._make_denoised(result.image, result.report)
         else:  # it was there before the noise map, and goes on top of it
             layers.move(layers.index(self._denoised), len(layers))
-            self._denoised.metadata["napari_mpi"] = result.report
+            self._denoised.metadata[RECORD] = result.report
             self._denoised.refresh()
-        layers.selection.active = self._denoised
-        self._on_added()
+        for layer in (self._denoised, *self._pictures):
+            for name, value in place.items():  # the input may have been moved meanwhile
+                setattr(layer, name, value)
+        with selection_kept(self._viewer, self._own):
+            layers.selection.active = self._denoised
         self._denoised, self._pictures = None, []
         return True
 

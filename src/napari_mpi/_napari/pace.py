@@ -33,10 +33,15 @@ class Pace:
         self._last = now
         return True
 
-    def left(self, fraction: float) -> float:
-        """Return the seconds that are left, when so much of 1 is done."""
+    def left(self, fraction: float) -> float | None:
+        """Return the seconds that are left, when so much of 1 is done.
+
+        None as long as nothing was done since the first look.
+        """
         now = time.monotonic()
         if self._begun is None:
             self._begun = (now, fraction)
         since, already = self._begun
-        return (now - since) * (1 - fraction) / max(fraction - already, 1e-6)
+        if fraction <= already:
+            return None
+        return (now - since) * (1 - fraction) / (fraction - already)

@@ -8,6 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from magicgui.widgets import ComboBox
+
+from napari_mpi._napari.library_events import library_events
+from napari_mpi.weights.loading import prefer_weights_folder, weights_folder
+
 __all__ = ["Preferences"]
 
 _PLUGIN = "napari-mpi"
@@ -44,6 +49,32 @@ class Preferences:
             live_preview=kept.live_preview,
             weights_folder=kept.weights_folder.strip(),
         )
+
+    @classmethod
+    def apply(cls, weights: ComboBox | None = None) -> Preferences:
+        """Read them, and keep weights in their folder from now on.
+
+        Parameters
+        ----------
+        weights : ComboBox, optional
+            Where weights are chosen.
+
+        Raises
+        ------
+        ValueError
+            If another folder lacks the chosen weights; the box has others now.
+        """
+        preferences = cls.load()
+        folder, chosen = weights_folder(), weights and weights.value
+        prefer_weights_folder(preferences.weights_folder)
+        if weights_folder() != folder:
+            library_events.changed.emit()
+        if weights is not None and weights.value != chosen:
+            raise ValueError(
+                f"The weights {chosen} are not in the folder {weights_folder()}, which "
+                "is preferred now: choose others."
+            )
+        return preferences
 
 
 def _kept_by_napari() -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_mpi._napari.channel_record import can_be_told, channel_record
 from napari_mpi._napari.layer_state import from_file
+from napari_mpi._napari.roles import RECORD
 from napari_mpi.arrays.planes import numbered_channels
 from napari_mpi.io.files import FileError, ImageData, can_read, read_image, read_stack
 from napari_mpi.io.image_data import UNIT_NAMES
@@ -99,7 +100,7 @@ def _records(
     if len(record.get("channels", ())) == number:  # else these are others
         own = [channel_record(record, channel) for channel in range(number)]
     if all(map(can_be_told, [record, *own])):
-        return [{"napari_mpi": one} for one in own]
+        return [{RECORD: one} for one in own]
     warnings.warn(
         f"{image.name}: the record of its run is damaged, or of another version of "
         "napari-mpi, and is left out.",

@@ -11,10 +11,21 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_mpi._napari.layers import ROLE, layer_array, look_of
+from napari_mpi._napari.layers import layer_array, look_of
+from napari_mpi._napari.roles import ROLE
 from napari_mpi.arrays.planes import MIN_SIZE
 
-__all__ = ["Region", "region_layer", "show_plane", "visible_region"]
+__all__ = [
+    "NO_PLANE",
+    "Region",
+    "region_layer",
+    "show_plane",
+    "shown_point",
+    "visible_region",
+]
+
+NO_PLANE = "No single plane is to be seen: show Y and X in 2-D first."
+"""What is said where `shown_point` is None."""
 
 # Denoised within seconds on two processor cores.
 _MAX_SIZE = 256  # pixels
@@ -43,6 +54,18 @@ class Region:
     def cut(self, array: Any) -> NDArray[Any]:
         """Return the rectangle of an array, without reading more than its slice."""
         return np.asarray(array[(*self.index, self.rows, self.columns)])
+
+
+def shown_point(viewer: ViewerModel) -> tuple[float, ...] | None:
+    """Return where the viewer's sliders stand, in world coordinates.
+
+    None unless one plane of the last two axes is on show: a 3-D view, and one of other
+    axes, has none.
+    """
+    dims = viewer.dims
+    if {*dims.displayed} != {dims.ndim - 2, dims.ndim - 1}:
+        return None
+    return tuple(dims.point)
 
 
 def visible_region(layer: Image, point: tuple[float, ...]) -> Region:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from napari_mpi._napari.channel_record import channel_record
 from napari_mpi._napari.folds import Fold
-from napari_mpi._napari.layers import ROLE, layer_array
+from napari_mpi._napari.layers import layer_array
 from napari_mpi._napari.listening import Listener
 from napari_mpi._napari.plots import Plot, Series, wrapped_label
 from napari_mpi._napari.region import visible_region
+from napari_mpi._napari.roles import record_of, role_of
 
 __all__ = ["ResultFold", "ResultLayers", "result_layers"]
 
@@ -99,10 +100,10 @@ def result_layers(
     carriers = [
         layer
         for layer in viewer.layers
-        if isinstance(layer, Image) and layer.metadata.get("napari_mpi") == report
+        if isinstance(layer, Image) and record_of(layer) == report
     ]
-    noise_maps = [layer for layer in carriers if _role(layer) == "noise map"]
-    denoised = [layer for layer in carriers if _role(layer) == "denoised"]
+    noise_maps = [layer for layer in carriers if role_of(layer) == "noise map"]
+    denoised = [layer for layer in carriers if role_of(layer) == "denoised"]
     if chosen in denoised:
         denoised = [chosen]
     for one in denoised:
@@ -112,15 +113,6 @@ def result_layers(
             if layer_array(noise_map).shape == shape:
                 return ResultLayers(one, noise_map)
     return None
-
-
-def _role(layer: Image) -> str:
-    role = layer.metadata.get(ROLE)
-    if role is None:
-        # A file that was opened again has kept its name and its record only.
-        extras = ("noise map", "uncertainty")
-        role = next((extra for extra in extras if extra in layer.name), "denoised")
-    return str(role)
 
 
 class ResultFold(Fold):

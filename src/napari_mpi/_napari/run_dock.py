@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, Widget
-from napari.utils.notifications import notification_manager, show_warning
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_mpi._napari.controls import align_labels
 from napari_mpi._napari.keyboard import make_reachable
+from napari_mpi._napari.notices import show_error
 
 __all__ = ["RunDock"]
-
-_logger = logging.getLogger(__name__)
-
-# These say what is wrong with what was given; where in the code that was found out
-# helps nobody.
-_FOR_THE_USER = (ValueError, TypeError, OSError, MemoryError)
 
 
 class RunDock(QScrollArea):  # type: ignore[misc]
@@ -141,11 +135,7 @@ class RunDock(QScrollArea):  # type: ignore[misc]
         show_warning(str(warning[0]))
 
     def _on_error(self, error: Exception) -> None:
-        if isinstance(error, _FOR_THE_USER):
-            _logger.info("Refused", exc_info=error)
-            show_warning(str(error))
-        else:
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+        show_error(error)
         if not self._closed:
             self._say(f"Not done: {error}")
 

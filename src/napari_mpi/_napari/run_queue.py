@@ -33,6 +33,7 @@ class RunQueue:
         self._n_begun = 0
         self.n_done = 0
         self._outcomes: list[str] = []
+        self._left: list[str] = []
 
     def next(self) -> LayerPart | None:
         """Take the next one, or None when nothing waits."""
@@ -43,6 +44,7 @@ class RunQueue:
 
     def clear(self) -> None:
         """Let nothing wait any more."""
+        self._left += [f"{part.layer.name}: Not begun." for part in self._waiting]
         self._waiting.clear()
 
     def place(self, name: str) -> str:
@@ -58,4 +60,4 @@ class RunQueue:
             return outcome
         self._outcomes.append(f"{name}: {outcome}")
         total = f"{self.n_done} of {self._n_layers} layers are done."
-        return "\n".join([total, *self._outcomes])
+        return "\n".join([total, *self._outcomes, *self._left])

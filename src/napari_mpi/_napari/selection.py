@@ -12,8 +12,9 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_mpi._napari.controls import row
-from napari_mpi._napari.layers import ROLE, layer_array
-from napari_mpi._napari.region import show_plane, visible_region
+from napari_mpi._napari.layers import layer_array
+from napari_mpi._napari.region import NO_PLANE, show_plane, visible_region
+from napari_mpi._napari.roles import is_result
 from napari_mpi.arrays.parts import part_of
 
 __all__ = ["LayerPart", "PlaneChoice", "chosen_layers", "selected_input"]
@@ -44,15 +45,21 @@ class LayerPart:
     @property
     def offset(self) -> tuple[int, ...]:
         """Where the first chosen pixel lies in the layer."""
-        starts = [one.start for one in self.index]
+        starts = self._starts
         return (*starts, *[0] * (self.layer.ndim - len(starts)))
+
+    @property
+    def _starts(self) -> tuple[int, ...]:
+        return tuple(one.start for one in self.index)
 
     def place_of(self, index: tuple[int, ...]) -> tuple[int, ...] | None:
         """Return where a plane of the layer lies in `array`, if it does."""
         chosen = zip(index, self.index, strict=False)
         if any(at not in range(one.start, one.stop) for at, one in chosen):
             return None
-        return tuple(at - start for at, start in zip(index, self.offset, strict=False))
+        # A thread asks, which must not ask the layer.
+        starts = (*self._starts, *[0] * (len(index) - len(self.index)))
+        return tuple(at - start for at, start in zip(index, starts, strict=False))
 
     @property
     def planes(self) -> str:
@@ -61,15 +68,19 @@ class LayerPart:
 
 
 def chosen_layers(viewer: ViewerModel, chosen: Image | None) -> list[Image]:
-    """Return the selected image layers if they are several, else the chosen one."""
+    """Return the selected image layers if the chosen one is among them, else that one.
+
+    Results that are selected together with other images are not meant.
+    """
+    if chosen is None:
+        return []
     selected = [
         layer
         for layer in viewer.layers
         if isinstance(layer, Image) and layer in viewer.layers.selection
     ]
-    if len(selected) > 1:
-        return selected
-    return [] if chosen is None else [chosen]
+    inputs = [layer for layer in selected if not is_result(layer)] or selected
+    return inputs if chosen in inputs else [chosen]
 
 
 def selected_input(viewer: ViewerModel) -> Image | None:
@@ -77,8 +88,7 @@ def selected_input(viewer: ViewerModel) -> Image | None:
     active = viewer.layers.selection.active
     if not isinstance(active, Image):
         return None
-    is_result = ROLE in active.metadata or "napari_mpi" in active.metadata
-    return None if is_result else active
+    return None if is_result(active) else active
 
 
 class PlaneChoice(Container):  # type: ignore[misc]
@@ -88,6 +98,8 @@ class PlaneChoice(Container):  # type: ignore[misc]
         super().__init__(layout="vertical", labels=False, name="planes")
         self.margins = (0, 0, 0, 0)
         self._offered = False
+        # What was asked for, which a shorter stack cannot show; None is the last plane.
+        self._asked: tuple[int, int | None] = (0, None)
         self.which = ComboBox(
             choices=[
                 ("all planes", _ALL),
@@ -98,16 +110,21 @@ class PlaneChoice(Container):  # type: ignore[misc]
         self.first = SpinBox(
             label="first plane",
             min=0,
-            tooltip="The first plane, counted as on the slider of the viewer.",
+            tooltip="The first plane, counted within the layer, from 0.",
         )
         self.last = SpinBox(
             label="last plane",
             min=0,
-            tooltip="The last plane, counted as on the slider of the viewer.",
+            tooltip="The last plane, counted within the layer, from 0.",
         )
         self.range = row(self.first, self.last, visible=False)
         self.extend([self.which, self.range])
         self.which.changed.connect(self._show_range)
+        self.first.changed.connect(self._remember)
+        self.last.changed.connect(self._remember)
+
+    def _remember(self) -> None:
+        self._asked = (self.first.value, self.last.value)
 
     def _show_range(self) -> None:
         self.range.visible = self.which.value == _RANGE
@@ -121,11 +138,11 @@ class PlaneChoice(Container):  # type: ignore[misc]
             return
         assert layer is not None
         axis = _slider_axis(shape)
-        whole = self.last.value == self.last.max
-        for box in (self.first, self.last):
-            box.max = shape[axis] - 1
-        if whole:
-            self.last.value = self.last.max
+        end = shape[axis] - 1
+        for box, asked in zip((self.first, self.last), self._asked, strict=True):
+            with box.changed.blocked():
+                box.max = end
+                box.value = end if asked is None else min(asked, end)
         label = layer.axis_labels[axis]
         # napari calls an axis without a name "-3" or "axis -3".
         name = "" if label.removeprefix("axis ").lstrip("-").isdigit() else f"{label} "
@@ -139,26 +156,28 @@ class PlaneChoice(Container):  # type: ignore[misc]
         # The widgets in a container that was hidden come back all at once.
         self._show_range()
 
-    def part(self, layer: Image, point: tuple[float, ...]) -> LayerPart:
+    def part(self, layer: Image, point: tuple[float, ...] | None) -> LayerPart:
         """Return what was chosen of a layer.
 
         Parameters
         ----------
         layer : napari.layers.Image
             The layer.
-        point : tuple of float
-            Where the viewer's sliders stand, in world coordinates.
+        point : tuple of float or None
+            Where the viewer's sliders stand, as `shown_point` tells.
 
         Raises
         ------
         ValueError
-            If the layer has none of the chosen planes.
+            If the layer has none of the chosen planes, or no plane is to be seen.
         """
         shape = _leading_shape(layer)
         nothing_to_choose = not self._offered or max(shape, default=1) == 1
         if nothing_to_choose or self.which.value == _ALL:
             return LayerPart(layer)
         if self.which.value == _CURRENT:
+            if point is None:
+                raise ValueError(NO_PLANE)
             here = visible_region(layer, point).index
             return LayerPart(layer, tuple(slice(n, n + 1) for n in here))
         axis = _slider_axis(shape)

@@ -22,6 +22,7 @@ from napari_mpi._napari.library_workers import (
     train_in_thread,
 )
 from napari_mpi._napari.pace import Pace
+from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.train_form import TrainForm
 from napari_mpi.training.held_out import Preview
@@ -60,6 +61,7 @@ class TrainWidget(RunDock):
         self._losses: list[float] = []
         self._words_pace, self._curve_pace = Pace(_REFRESH), Pace(_REDRAW)
 
+        Preferences.apply()
         self.form = TrainForm(napari_viewer)
         self.train_button = PushButton(
             text="Train", tooltip="Teach the network to look through noise."
@@ -102,6 +104,7 @@ class TrainWidget(RunDock):
         if self.running:
             return
         try:
+            Preferences.apply(self.form.start)
             job = self._with_checkpoint(self.form.job())
             if job is None:
                 return

@@ -150,6 +150,16 @@ class TrainForm(Container):  # type: ignore[misc]
             device=device,
         )
 
+    def reset_choices(self, *args: Any) -> None:
+        """Follow the viewer's layers, and keep those that are chosen and still there.
+
+        magicgui tells layers apart by their names, and so would lose one that is
+        renamed.
+        """
+        chosen = self.layers.value
+        super().reset_choices(*args)
+        self.layers.value = [one for one in chosen if one in self.layers.choices]
+
     def _output(self) -> Path:
         if self.place.value == _IN_FILE:
             path = chosen_path(self.file, "Choose the file to save the weights in.")

@@ -7,9 +7,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from napari.layers import Image
 from napari.viewer import Viewer
 from superqt.utils import thread_worker
 
+from napari_mpi._napari.kept_selection import selection_kept
 from napari_mpi._napari.region import Region, region_layer
 from napari_mpi._napari.selection import LayerPart
 from napari_mpi._napari.workers import (
@@ -21,6 +23,8 @@ from napari_mpi.config import MEASURING
 from napari_mpi.pipeline.api import Denoised, Forecast, Progress, iter_denoise
 
 __all__ = ["Trial", "TrialStep", "Trials", "try_in_thread"]
+
+_PRESETS = tuple(reversed(MEASURING))  # the fastest first
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,20 @@ class Trials:
 
     def __init__(self, viewer: Viewer, part: LayerPart) -> None:
         self._viewer, self._part = viewer, part
+        self._added: list[Image] = []
         self._said: list[str] = []
+
+    @property
+    def fraction(self) -> float:
+        """How much of all trials has been shown, 0 to 1."""
+        return len(self._said) / len(_PRESETS)
+
+    def cancelled(self) -> str:
+        """Return what was shown before the trials were cancelled; empty for nothing."""
+        if not self._said:
+            return ""
+        rest = [f"The trial of {one} was cancelled." for one in _PRESETS]
+        return " ".join([*self._said, *rest[len(self._said) :]])
 
     def words_at(self, step: TrialStep) -> str:
         """Return where the trial at work stands, after what the others have shown."""
@@ -82,9 +99,10 @@ class Trials:
         """Add a layer of what a trial gave, and return what all have shown so far."""
         layer = self._part.layer
         name = f"{layer.name} region {trial.preset}"
-        self._viewer.add_layer(
-            region_layer(layer, trial.region, trial.result.image, name)
-        )
+        tried = region_layer(layer, trial.region, trial.result.image, name)
+        with selection_kept(self._viewer, [layer, *self._added]):
+            self._viewer.add_layer(tried)
+        self._added.append(tried)
         takes = "chosen planes take" if self._part.planes else "whole layer takes"
         if trial.forecast is None:
             said = "nothing is to be removed from this plane; try another one."
@@ -123,12 +141,12 @@ def try_in_thread(
         n_planes = math.prod(shape[: len(shape) - 2 - rgb])
         axis = source.channel_axis
         n_channels = 1 if axis is None else shape[axis]
-        for number, preset in enumerate(reversed(MEASURING)):
+        for number, preset in enumerate(_PRESETS):
             chosen = {**options, "preset": preset}
             run = iter_denoise(region.cut(whole), rgb=rgb, **chosen)
             try:
                 for progress in run:
-                    fraction = (number + progress.fraction) / len(MEASURING)
+                    fraction = (number + progress.fraction) / len(_PRESETS)
                     yield TrialStep(preset, progress, fraction)
             finally:
                 run.close()

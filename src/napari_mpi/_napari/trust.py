@@ -52,6 +52,11 @@ class TrustPanel(QWidget):  # type: ignore[misc]
             layout.addWidget(fold)
         one_at_a_time(folds)
 
+    def begin(self) -> None:
+        """Say nothing of other runs, as one begins."""
+        self.words.hide()
+        self.course.begin()
+
     def show_report(
         self,
         report: Mapping[str, Any] | None,

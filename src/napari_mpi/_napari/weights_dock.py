@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari.utils.notifications import notification_manager, show_info, show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
@@ -25,6 +25,8 @@ from napari_mpi._napari.controls import WEIGHTS_FILES
 from napari_mpi._napari.dialogs import ask
 from napari_mpi._napari.library_events import LibraryFollower, library_events
 from napari_mpi._napari.library_workers import Transfer, download_in_thread
+from napari_mpi._napari.notices import show_error
+from napari_mpi._napari.preferences import Preferences
 from napari_mpi.weights.library import (
     ONLINE,
     WeightsFacts,
@@ -47,6 +49,7 @@ class WeightsWidget(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        Preferences.apply()
         self._facts: dict[str, WeightsFacts] = {}
         self._worker: Any = None
         self._transfer = Transfer()
@@ -160,12 +163,14 @@ class WeightsWidget(QWidget):  # type: ignore[misc]
                 "finished": self._on_finished,
             },
         )
+        # Without the dock nobody could end it, or see how far it is.
+        self.destroyed.connect(self._transfer.cancel)
         self._set_downloading(True)
         self._worker.start()
 
     def cancel(self) -> None:
         """End the download and leave nothing of it."""
-        self._transfer.cancelled = True
+        self._transfer.cancel()
         self.cancel_button.setEnabled(False)
 
     def import_file(self) -> None:
@@ -233,7 +238,7 @@ class WeightsWidget(QWidget):  # type: ignore[misc]
             self.choose(path.stem)
 
     def _on_error(self, error: Exception) -> None:
-        notification_manager.receive_error(type(error), error, error.__traceback__)
+        show_error(error)
 
     def _on_finished(self) -> None:
         self._worker = None

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_mpi._napari.layer_state import to_file
 from napari_mpi._napari.layers import CHANNEL_LABELS
+from napari_mpi._napari.roles import RECORD
 from napari_mpi.io.files import ImageData, write_image
 from napari_mpi.io.image_data import LENGTH_NAMES, UNIT_SYMBOLS
 from napari_mpi.io.record import join_record
@@ -69,7 +70,7 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
         (*(scale[axis] for axis in order), *[1.0] * rgb),
         (*(UNIT_SYMBOLS.get(units[axis], "pixel") for axis in order), *["pixel"] * rgb),
         str(options.get("name", "image")),
-        join_record(str(metadata.get("description", "")), metadata.get("napari_mpi")),
+        join_record(str(metadata.get("description", "")), metadata.get(RECORD)),
         translate=(*translate, *[0.0] * rgb),
         layer=state,
     )

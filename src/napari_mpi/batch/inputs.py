@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_mpi.batch.errors import reason
 from napari_mpi.batch.results import ENDINGS, is_result, target_name
 from napari_mpi.io.files import list_series, stem_of
 from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX
@@ -114,8 +115,8 @@ def find_inputs(
             if clash := taken.get(job.target):
                 said = (
                     f"its result would be {job.target.name}, as that of "
-                    f"{clash.source}: rename one, or give them in two commands with "
-                    "different folders."
+                    f"{clash.source}: rename one, or give the folder above both, whose "
+                    "folders the results keep."
                 )
                 found.refused.append((job, said))
             else:
@@ -162,24 +163,31 @@ def _files(
         job = Job(str(path), path.absolute(), output / path.name, output)
         found.refused.append((job, said))
 
-    for given in inputs:
-        path = Path(given)
-        if path.is_dir() and not _is_image(path):
-            places, folder = _below(path, output, refuse), path.resolve()
-            nothing = f"holds no image (looked for {', '.join(_SUFFIXES)})."
-        elif not path.exists() and glob.has_magic(str(path)):
-            fixed = next(up for up in path.parents if not glob.has_magic(str(up)))
-            places, folder = _matching(path, fixed, output), fixed.resolve()
-            nothing = "no image fits this pattern."
-        else:
-            places, folder = iter([Path(path.name)]), path.parent.resolve()
-            nothing = ""
+    for given in map(Path, inputs):
         n_found, n_refused = 0, len(found.refused)
-        for place in places:
-            n_found += 1
-            yield folder / place, place
+        try:
+            places, folder, nothing = _places(given, output, refuse)
+            for place in places:
+                n_found += 1
+                yield folder / place, place
+        except OSError as error:  # a folder on the way that may not be looked into
+            refuse(given, reason(error))
         if n_found == 0 and len(found.refused) == n_refused:
-            refuse(path, nothing)
+            refuse(given, nothing)
+
+
+def _places(
+    path: Path, output: Path, refuse: Callable[[Path, str], None]
+) -> tuple[Iterator[Path], Path, str]:
+    """Return the images, the folder that they are in, and what to say if none is."""
+    if path.is_dir() and not _is_image(path):
+        nothing = f"holds no image (looked for {', '.join(_SUFFIXES)})."
+        return _below(path, output, refuse), path.resolve(), nothing
+    if not path.exists() and glob.has_magic(str(path)):
+        fixed = next(up for up in path.parents if not glob.has_magic(str(up)))
+        nothing = "no image fits this pattern."
+        return _matching(path, fixed, output), fixed.resolve(), nothing
+    return iter([Path(path.name)]), path.parent.resolve(), ""
 
 
 def _matching(pattern: Path, fixed: Path, output: Path) -> Iterator[Path]:

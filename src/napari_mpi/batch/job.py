@@ -19,6 +19,12 @@ import napari_mpi
 from napari_mpi.batch.checkpoints import FileCheckpoints
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.inputs import WORK_FOLDER, Job
+from napari_mpi.batch.places import (
+    TakenError,
+    known_files,
+    remove_old_extras,
+    require_own_place,
+)
 from napari_mpi.batch.records import (
     Fingerprint,
     Record,
@@ -26,18 +32,25 @@ from napari_mpi.batch.records import (
     save_record,
     sha256_of,
 )
-from napari_mpi.batch.results import EXTRAS, extra_path, result_files, write_result
+from napari_mpi.batch.results import result_files, write_result
 from napari_mpi.batch.run import begin_run
 from napari_mpi.batch.thumbnails import write_thumbnail
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.devices import resolve_device
-from napari_mpi.io.atomic import PART, publish, read_json, remove, write_json
-from napari_mpi.io.files import FileError
-from napari_mpi.pipeline.api import Denoised, Progress
+from napari_mpi.io.atomic import (
+    PART,
+    publish,
+    read_json,
+    remove,
+    require_folder_writable,
+    write_json,
+)
+from napari_mpi.io.files import FileError, ImageData
+from napari_mpi.pipeline.api import Denoised, Denoising, Progress
 from napari_mpi.pipeline.findings import about_trust, what_was_done
 from napari_mpi.weights.loading import load_weights
 
-__all__ = ["Settings", "finished", "run_job"]
+__all__ = ["Settings", "begin_job", "finished", "run_job"]
 
 # Threads of one process share the device, its memory, and torch's number of threads.
 _one_at_a_time = threading.Lock()
@@ -107,6 +120,21 @@ def finished(job: Job, facts: dict[str, Any]) -> Record | None:
     )
 
 
+def begin_job(job: Job, settings: Settings) -> tuple[ImageData, Denoising]:
+    """Read an image and begin to denoise it, if its result has a place.
+
+    Errors are those of `begin_run`, and `TakenError`.
+    """
+    require_own_place(job)
+    return begin_run(
+        job.source,
+        settings.files(job),
+        settings.options,
+        job.series,
+        known_files(job),
+    )
+
+
 def run_job(
     job: Job, settings: Settings, progress: Callable[[Progress], None] | None = None
 ) -> Record:
@@ -131,14 +159,17 @@ def run_job(
             return _run_locked(job, settings, progress)
     except Timeout:
         return Record.of(job, "in work elsewhere", "another run is at work on it.")
+    except TakenError as error:
+        return Record.of(job, "failed", str(error))  # the other's record stays
     except Exception as error:
         said = reason(error)
         if not isinstance(error, _EXPECTED):
             place = traceback.extract_tb(error.__traceback__)[-1]
             said = f"{type(error).__name__}: {said} ({place.name}, {place.filename})"
-        record = Record.of(job, "failed", said)
+        # What an earlier run wrote stays known, or it could not be replaced later.
+        record = Record.of(job, "failed", said, files=known_files(job) or None)
         # A disk that takes no image may take no record.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             save_record(job, record)
         return record
 
@@ -152,13 +183,13 @@ def _run_locked(
         return record
     if not job.source.exists():
         raise FileNotFoundError(f"There is no file {job.source}.")
-    print_of_input = Fingerprint.of(job.source)
+    print_of_input, known = Fingerprint.of(job.source), known_files(job)
     parts, staged = job.work_folder / "parts", job.work_folder / "staged"
     _begin(job, {"settings": facts, "sha256": print_of_input.sha256}, parts)
     with _recorded_warnings() as notes, _threads(settings.threads):
-        image, run = begin_run(
-            job.source, settings.files(job), settings.options, job.series
-        )
+        image, run = begin_job(job, settings)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        require_folder_writable(job.target.parent)
         run.restore(FileCheckpoints(parts))
         for step in run:
             if progress is not None:
@@ -169,7 +200,6 @@ def _run_locked(
             f"{job.source} was changed while it was at work: run the same command "
             "again when it is complete."
         )
-    job.target.parent.mkdir(parents=True, exist_ok=True)
     report = _without_times(result.report)
     try:
         staged.mkdir()
@@ -183,11 +213,7 @@ def _run_locked(
             publish(file, job.target.with_name(file.name))
     finally:
         remove(staged)
-    for what in EXTRAS:
-        if (extra := extra_path(job.target, what)).name not in {
-            f.name for f in written
-        }:
-            remove(extra)  # it belongs to an earlier result
+    remove_old_extras(job, known, written)
     record = Record.of(
         job,
         "done",

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.inputs import Inputs, Job
-from napari_mpi.batch.job import Settings, finished
-from napari_mpi.batch.run import begin_run
+from napari_mpi.batch.job import Settings, begin_job, finished
 from napari_mpi.pipeline.api import Forecast
 
 __all__ = ["Planned", "iter_plan"]
@@ -54,9 +53,7 @@ def iter_plan(inputs: Inputs, settings: Settings) -> Generator[Planned, None, No
             if finished(job, facts):
                 planned = Planned(job, done=True)
             else:
-                _, run = begin_run(
-                    job.source, settings.files(job), settings.options, job.series
-                )
+                _, run = begin_job(job, settings)
                 planned = Planned(job, forecast=run.forecast())
         except Exception as error:
             planned = Planned(job, reason=reason(error))

@@ -145,7 +145,8 @@ def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     for file in _files_of(path):
         if path.is_dir():
-            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            place = file.relative_to(path).as_posix()
+            digest.update(place.encode(errors="surrogateescape") + b"\0")
         with file.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)

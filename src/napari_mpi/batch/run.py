@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
 from napari_mpi.io.files import ImageData, read_image, require_writable
+from napari_mpi.io.ours import require_ours
 from napari_mpi.pipeline.api import Denoising, iter_denoise
 
 __all__ = ["begin_run"]
@@ -17,6 +18,7 @@ def begin_run(
     files: Iterable[Path],
     options: dict[str, Any],
     series: int | None = None,
+    known: Container[str] = (),
 ) -> tuple[ImageData, Denoising]:
     """Read an image and begin to denoise it, if the files can hold the result.
 
@@ -30,6 +32,8 @@ def begin_run(
         Keywords of `napari_mpi.iter_denoise`.
     series : int, optional
         Which image of a file that holds several.
+    known : container of str, optional
+        Names of files that may be replaced, whatever they hold by now.
 
     Returns
     -------
@@ -41,7 +45,8 @@ def begin_run(
     Raises
     ------
     FileError
-        If the image cannot be read, or a file cannot hold its result.
+        If the image cannot be read, a file cannot hold its result, or is there already
+        and not of this program.
     ValueError, TypeError
         If the image or the settings are not fit for a run.
     OSError, MemoryError
@@ -54,4 +59,6 @@ def begin_run(
     )
     for file in files:
         require_writable(file, image)
+        if file.name not in known:
+            require_ours(file)
     return image, run

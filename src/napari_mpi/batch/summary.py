@@ -57,8 +57,8 @@ class Summary:
     output : Path
         The output folder.
     jobs : iterable of Job
-        What is to be done. Jobs of earlier runs stay in the summary as long as they
-        are done.
+        What is to be done. Jobs of earlier runs stay in the summary if they are done,
+        or if they failed and their image is still there.
     """
 
     def __init__(self, output: Path, jobs: Iterable[Job]) -> None:
@@ -81,14 +81,21 @@ class Summary:
 
     def records(self) -> dict[str, Record]:
         """Return the newest that is known of each job, by its id."""
-        stored = all_records(self._output)
         records = {
-            key: record for key, record in stored.items() if record.status == "done"
+            key: record
+            for key, record in all_records(self._output).items()
+            if record.status == "done"
+            or (record.status == "failed" and Path(record.source).exists())
         }
         for key, record in self._own.items():
-            # Another run may have finished it since.
-            is_ours = record.status in ("done", "failed")
-            records[key] = record if is_ours else records.get(key, record)
+            stored = records.get(key)
+            if stored is None or stored.status != "done" or record.status == "done":
+                records[key] = record
+            elif record.status == "failed":
+                # The place may be that of another image, which keeps it.
+                same = stored.source == record.source
+                records[key if same else f"{key}, {record.source}"] = record
+            # Else another run has finished it since.
         return records
 
     def write(self) -> None:
@@ -115,8 +122,14 @@ class Summary:
             for key, record in records.items()
             if record.status == "done"
         }
-        write_bytes(self._output / "batch.csv", _csv(rows).encode("utf-8-sig"))
-        write_bytes(self._output / "batch.html", _html(rows, thumbnails).encode())
+        write_bytes(self._output / "batch.csv", _encoded(_csv(rows), "utf-8-sig"))
+        page = _encoded(_html(rows, thumbnails), "utf-8")
+        write_bytes(self._output / "batch.html", page)
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    # The name of a file can have bytes that are no text.
+    return text.encode(encoding, errors="backslashreplace")
 
 
 def _csv(records: list[Record]) -> str:
@@ -152,7 +165,7 @@ def _html(records: list[Record], thumbnails: dict[str, Path]) -> str:
 
 def _html_row(record: Record, thumbnail: Path | None) -> str:
     picture = ""
-    if thumbnail is not None and thumbnail.is_file():
+    if record.status == "done" and thumbnail is not None and thumbnail.is_file():
         data = base64.b64encode(thumbnail.read_bytes()).decode()
         picture = f'<img alt="" src="data:image/jpeg;base64,{data}">'
     noise = "" if record.noise is None else f"{record.noise:.4g}"

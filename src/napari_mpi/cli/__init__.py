@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 import warnings
 from collections.abc import Sequence
 
@@ -23,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130 that it was stopped with Ctrl-C.
     """
     args = _parser().parse_args(arguments)
+    # A name that the terminal cannot show must not end the work.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # A warning is one line for the reader, not a place in our source.
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     try:

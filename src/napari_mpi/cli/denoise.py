@@ -42,23 +42,14 @@ def add_parser(commands: Any) -> None:
 
 
 def _denoise(args: argparse.Namespace) -> int:
+    from napari_mpi.batch.api import checked_settings
     from napari_mpi.batch.results import result_files, write_result
     from napari_mpi.batch.run import begin_run
-    from napari_mpi.config import fill_config
-    from napari_mpi.engine.devices import resolve_device
-    from napari_mpi.weights.loading import load_weights
+    from napari_mpi.io.atomic import require_folder_writable
 
     # What is wrong for every file is said once, before the first one is touched.
-    options = fill_options(args)
-    settings = {
-        key: value
-        for key, value in options.items()
-        if key not in ("weights", "device", "seed")
-    }
-    fill_config(**settings)
-    options["weights"] = load_weights(options["weights"])
-    resolve_device(args.device)
-    options["uncertainty"] = args.uncertainty
+    asked = fill_options(args) | {"uncertainty": args.uncertainty}
+    options = checked_settings(asked).options
     targets = _targets(args.inputs, args.output)
     files = {
         source: result_files(
@@ -75,6 +66,7 @@ def _denoise(args: argparse.Namespace) -> int:
                 print(f"{source}: {run.forecast()}")
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            require_folder_writable(target.parent)
             result = finish(run, source.name)
             write_result(target, image, result, args.noise_map)
             _say_findings(source.name, result.report)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,9 @@ from napari_mpi.cli.console import BAR, EXIT_INTERRUPTED, say
 from napari_mpi.config import PretrainConfig
 
 __all__ = ["add_parser"]
+
+# What is told where there is no terminal for a bar, in seconds.
+_TELL_EVERY = 300.0
 
 
 def add_parser(commands: Any) -> None:
@@ -37,6 +43,10 @@ def add_parser(commands: Any) -> None:
     pretrain.add_argument(
         "--resume", type=Path, metavar="FILE", help="the .ckpt of an interrupted run"
     )
+    pretrain.add_argument(
+        "--overwrite", action="store_true",
+        help="start anew where an earlier training left weights or a checkpoint",
+    )  # fmt: skip
     pretrain.add_argument(
         "--crop-size", type=int, default=64, help="side in pixels (default 64)"
     )
@@ -82,6 +92,9 @@ def _pretrain(args: argparse.Namespace) -> int:
         rgb=args.rgb,
         seed=args.seed,
     )
+    checkpoint = args.output.with_suffix(".ckpt")
+    if args.resume is None and not args.overwrite:
+        _require_unused(args.output, checkpoint)
     processes = join_processes(args.device)
     if not processes.is_main:
         warnings.simplefilter("ignore")  # the first process gives the same ones
@@ -93,22 +106,22 @@ def _pretrain(args: argparse.Namespace) -> int:
         resume=args.resume,
         device=args.device,
     )
-    checkpoint = args.output.with_suffix(".ckpt")
-    terminated: list[int] = []
-    if processes.count > 1:
-        # A launcher sends this when another process failed. The checkpoint that is
-        # written then would be lost if it took effect at once.
-        signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
     try:
         hidden = None if processes.is_main else True  # None is for: if no terminal
-        with tqdm(total=1.0, desc="pretrain", bar_format=BAR, disable=hidden) as bar:
+        with (
+            _terminated() as terminated,
+            tqdm(total=1.0, desc="pretrain", bar_format=BAR, disable=hidden) as bar,
+        ):
+            tell_at = time.monotonic() + _TELL_EVERY
             for step in steps:
-                bar.set_postfix_str(
-                    f"step {step.step}, loss {step.loss:.5f}", refresh=False
-                )
+                where = f"step {step.step}, loss {step.loss:.5f}"
+                bar.set_postfix_str(where, refresh=False)
                 bar.update(step.progress - bar.n)
                 if terminated:
                     raise KeyboardInterrupt
+                if bar.disable and processes.is_main and time.monotonic() >= tell_at:
+                    say(f"{where}, {step.progress:.0%} done")
+                    tell_at = time.monotonic() + _TELL_EVERY
     except KeyboardInterrupt:
         steps.close()
         if processes.is_main:
@@ -126,3 +139,32 @@ def _pretrain(args: argparse.Namespace) -> int:
         )
     print(args.output)
     return 0
+
+
+def _require_unused(output: Path, checkpoint: Path) -> None:
+    """Refuse to begin anew over what an earlier training left."""
+    if checkpoint.is_file():
+        raise ValueError(
+            f"{checkpoint} is there already: carry on with --resume {checkpoint}, or "
+            "start anew with --overwrite."
+        )
+    if output.is_file():
+        raise ValueError(
+            f"{output} is there already: choose another name, or replace it with "
+            "--overwrite."
+        )
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[list[int]]:
+    """Collect the signals to end, which would lose what is not saved yet.
+
+    A cluster's queue sends one when the time is over, and a launcher when another
+    process failed.
+    """
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -101,7 +101,8 @@ def join(
     joined : Estimate
         The average, with the variance that is left.
     n_planes : float
-        As how many planes it counts in the mean: 1 where no neighbour is alike.
+        As how many planes with noise of their own it counts in the mean: 1 where no
+        neighbour is alike, or has the same noise.
 
     Notes
     -----
@@ -116,14 +117,15 @@ def join(
     """
     noise = _Noise.of(own, neighbours, correlation)
     height = own.noisy.shape[-2]
-    parts, n_planes = [], 0.0
+    parts = []
     for band, rows in bands(height, _BAND, _MARGIN):
         others = [neighbour.rows(rows) for neighbour in neighbours]
-        joined, total = _join_rows(own.rows(rows), others, noise)
+        joined = _join_rows(own.rows(rows), others, noise)
         within = slice(band.start - rows.start, band.stop - rows.start)
         parts.append(joined[..., within, :])
-        n_planes += float(total[:, within].mean()) * (band.stop - band.start) / height
-    return Estimate(*torch.cat(parts, dim=-2)), n_planes
+    found = Estimate(*torch.cat(parts, dim=-2))
+    left = found.variance.mean() / own.variance.mean().clamp_min(_LEAST_VARIANCE)
+    return found, max(1.0, 1 / max(float(left), 1 / (1 + len(neighbours))))
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,8 @@ class _Noise:
         return cls(min(1.0, max(shares)), grain)
 
 
-def _join_rows(
-    own: Tensor, others: Sequence[Tensor], noise: _Noise
-) -> tuple[Tensor, Tensor]:
-    """Join planes (4, C, H, W); return that, and the sum of all weights (C, H, W)."""
+def _join_rows(own: Tensor, others: Sequence[Tensor], noise: _Noise) -> Tensor:
+    """Join planes (4, C, H, W)."""
     aligned = [_aligned(other, own) for other in others]
     weights = [_likeness(own, other, noise) for other in aligned]
     total = torch.stack(weights).sum(dim=0).clamp_min(_LEAST_VARIANCE)
@@ -182,7 +182,7 @@ def _join_rows(
     weights = [torch.ones_like(alike), *(weight * alike for weight in weights)]
     total = torch.stack(weights).sum(dim=0)
     shares = [weight / total for weight in weights]
-    return _average([own, *aligned], shares, noise.shared), total
+    return _average([own, *aligned], shares, noise.shared)
 
 
 def _average(

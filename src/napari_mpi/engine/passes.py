@@ -134,24 +134,23 @@ class Passes:
                 self._fix_statistics(next(self._plane.mask_pairs()))
             for _ in range(n_passes // len(self._states)):
                 mask = next(masks)  # (B, mask channels or 1, h, w)
-                for done in self._pass(mask, done):
+                for _ in self._pass(mask):
+                    done += 1
                     yield PassStep(done, total)
         if not self.has_all:
             # Few passes that hide little leave pixels out by chance.
             left = (self._count[:, : mask.shape[1]] == 0).to(mask.dtype)
-            for _ in self._pass(1 - left, done):
+            for _ in self._pass(1 - left):
                 yield PassStep(done, total)
 
-    def _pass(self, mask: Tensor, done: int) -> Iterator[int]:
-        """Predict what a mask hides; yield how many tiles are done after each."""
+    def _pass(self, mask: Tensor) -> Iterator[None]:
+        """Predict what a mask hides, and pause after each tile."""
         predicted = torch.zeros_like(self._mean)
-        for number, (tile, weight) in enumerate(
-            zip(self._tiles, self._weights, strict=True), 1
-        ):
+        for tile, weight in zip(self._tiles, self._weights, strict=True):
             self._fill_tile(tile, weight, mask, predicted)
-            if number == len(self._tiles):
+            if tile is self._tiles[-1]:
                 self._add(predicted, mask)
-            yield done + number
+            yield
 
     def _fill_tile(
         self, tile: Tile, weight: Tensor, mask: Tensor, predicted: Tensor

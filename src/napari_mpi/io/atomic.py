@@ -16,6 +16,7 @@ __all__ = [
     "publish",
     "read_json",
     "remove",
+    "require_folder_writable",
     "staged",
     "write_bytes",
     "write_json",
@@ -49,7 +50,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write what JSON can hold, as `write_bytes` does."""
-    write_bytes(path, json.dumps(content, ensure_ascii=False).encode())
+    write_bytes(path, json.dumps(content).encode())
 
 
 def read_json(path: Path) -> Any:
@@ -98,6 +99,24 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def require_folder_writable(folder: Path) -> None:
+    """Raise an error if no file can be made in a folder.
+
+    To be asked before long work, as rights alone do not tell of shares and full disks.
+
+    Raises
+    ------
+    OSError
+        What the system says; it names the folder.
+    """
+    probe = folder / f".{uuid.uuid4().hex}{PART}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def _sync(path: Path) -> None:

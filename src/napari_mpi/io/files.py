@@ -27,6 +27,7 @@ from napari_mpi.io.image_data import (
     stem_of,
 )
 from napari_mpi.io.mrc import HEADER_BYTES, is_mrc, read_mrc
+from napari_mpi.io.ours import require_ours
 from napari_mpi.io.pictures import PICTURE_MAGIC, read_picture
 from napari_mpi.io.tiff import read_tiff, series_of_tiff
 from napari_mpi.io.tiff_writer import (
@@ -44,11 +45,7 @@ from napari_mpi.io.zarr_reader import (
     read_zarr,
     series_of_zarr,
 )
-from napari_mpi.io.zarr_writer import (
-    require_room,
-    require_storable,
-    write_zarr,
-)
+from napari_mpi.io.zarr_writer import require_storable, write_zarr
 
 __all__ = [
     "FileError",
@@ -324,7 +321,8 @@ def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:
     path = Path(path)
     name = path.name.lower()
     if name.endswith(ZARR_SUFFIX):
-        require_room(path)
+        # A folder that is replaced takes all with it that is in it.
+        require_ours(path)
         require_storable(image)
     elif not name.endswith(TIFF_SUFFIXES):
         raise FileError(

@@ -28,6 +28,7 @@ __all__ = [
     "name_of",
     "require_unpackable",
     "stem_of",
+    "storable",
     "truncated",
     "without_calibration",
 ]
@@ -159,6 +160,11 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     if match and "." + match[3].lower() in (*SUFFIXES, ZARR_SUFFIX):
         return match[1]
     return name
+
+
+def storable(text: str) -> str:
+    """Leave out control characters and halves of signs, which XML and JSON refuse."""
+    return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def without_calibration(data: NDArray[Any], axes: str, name: str) -> ImageData:

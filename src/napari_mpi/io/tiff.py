@@ -26,7 +26,7 @@ from napari_mpi.io.tiff_checks import (
     warn_of_rest,
 )
 
-__all__ = ["read_tiff", "series_of_tiff"]
+__all__ = ["description_of_tiff", "read_tiff", "series_of_tiff"]
 
 _UNITS = {
     "": "pixel",
@@ -54,6 +54,13 @@ def series_of_tiff(path: Path) -> tuple[str, ...]:
     """Return the names of the images in a file, in their order."""
     with tifffile.TiffFile(path) as tif:
         return tuple(one.name for one in _images(tif, path))
+
+
+def description_of_tiff(path: Path) -> str:
+    """Return the text that travels with the first image, without reading pixels."""
+    with tifffile.TiffFile(path) as tif:
+        place = tif.series.index(_images(tif, path)[0])
+        return _tiff_calibration(tif, path, place)[2]
 
 
 def read_tiff(path: Path, series: int | None = None) -> ImageData:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from napari_mpi.io.image_data import (
     TIME_NAMES,
     FileError,
     ImageData,
+    storable,
 )
 from napari_mpi.io.placement import join_placement
 
@@ -33,6 +34,8 @@ _OME_DTYPES = ("u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8")
 _IMAGEJ_DTYPES = ("u1", "u2", "f4")
 # ImageJ reads these words everywhere; the signs break in some versions.
 _IMAGEJ_UNITS = {"µm": "micron", "µs": "us", "Å": "angstrom"}
+# Classic TIFF counts bytes in 32 bits, and the description needs some of them.
+_MAX_CLASSIC = 2**32 - 2**25
 _PLAIN_DTYPES = (*_OME_DTYPES, "b1", "u8", "i8", "f2", "c8", "c16")
 
 
@@ -44,13 +47,13 @@ def can_hold_ome(dtype: np.dtype[Any]) -> bool:
 def write_ome(path: Path, image: ImageData) -> None:
     """Write an OME-TIFF file."""
     axes = known_axes(image)
-    metadata: dict[str, Any] = {"axes": axes, "Name": _storable(image.name)}
+    metadata: dict[str, Any] = {"axes": axes, "Name": storable(image.name)}
     description = join_placement(image, axes)
     if description:
-        metadata["Description"] = _storable(description)
+        metadata["Description"] = storable(description)
         metadata["UUID"] = _uuid_of(image)
     if "C" in axes and image.channel_names:
-        names = [_storable(name) for name in image.channel_names]
+        names = [storable(name) for name in image.channel_names]
         metadata["Channel"] = {"Name": names}
     if any(image.translate):
         metadata["Plane"] = _positions(image, axes)
@@ -137,7 +140,7 @@ def write_imagej(path: Path, image: ImageData) -> None:
     if "T" in unit:
         metadata |= {"finterval": step["T"], "tunit": unit["T"]}
     if description := join_placement(image, axes):
-        metadata["Info"] = _storable(description)
+        metadata["Info"] = storable(description)
     order = [axis for axis in "TZCYXS" if axis in axes]
     data = image.data.transpose([axes.index(axis) for axis in order])
     _save(
@@ -178,17 +181,18 @@ def write_plain(path: Path, image: ImageData) -> None:
 
 def _save(path: Path, data: Any, **options: Any) -> None:
     """Write pixels, those of a lazy array plane by plane."""
+    # tifffile does not know how much the planes of a lazy array will be.
+    if data.nbytes > _MAX_CLASSIC and "imagej" not in options:
+        options["bigtiff"] = True
     if not isinstance(data, np.ndarray):
         options |= {"shape": data.shape, "dtype": data.dtype}
         n_dims = 3 if options["photometric"] == "rgb" else 2
         source, leading = data, data.shape[: data.ndim - n_dims]
         data = (np.asarray(source[index]) for index in np.ndindex(leading))
-    tifffile.imwrite(path, data, **options)
-
-
-def _storable(text: str) -> str:
-    """Leave out control characters, with which XML cannot be read again."""
-    return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
+    with warnings.catch_warnings():
+        # Over 4 GB ImageJ counts the planes by its description: all are there.
+        warnings.filterwarnings("ignore", ".* truncating ImageJ file", UserWarning)
+        tifffile.imwrite(path, data, **options)
 
 
 def known_axes(image: ImageData) -> str:

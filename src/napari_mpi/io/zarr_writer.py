@@ -16,11 +16,12 @@ from napari_mpi.io.image_data import (
     TIME_NAMES,
     FileError,
     ImageData,
+    storable,
 )
 from napari_mpi.io.record import split_record
-from napari_mpi.io.zarr_reader import OWN_KEY, is_zarr, require_zarr
+from napari_mpi.io.zarr_reader import OWN_KEY, require_zarr
 
-__all__ = ["require_room", "require_storable", "write_zarr"]
+__all__ = ["require_storable", "write_zarr"]
 
 # Side of a piece in pixels: a few megabytes, as viewers and networks like them.
 _PIECE = 1024
@@ -43,23 +44,6 @@ def require_storable(image: ImageData) -> None:
             f"The axes {axes!r} are more than OME-Zarr describes ({_MAX_AXES}, one of "
             "them with channels or colours): save it as .tif, or split it first."
         )
-
-
-def require_room(path: Path) -> None:
-    """Raise an error if something is there that must not be lost."""
-    if not path.exists() and not path.is_symlink():
-        return
-    if path.is_dir() and is_zarr(path):
-        try:
-            document = json.loads((path / "zarr.json").read_bytes())
-            if OWN_KEY in document["attributes"]:
-                return
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-    raise FileError(
-        f"{path} is there already and was not written by napari-mpi: choose another "
-        "name, or remove it first."
-    )
 
 
 def write_zarr(path: Path, image: ImageData) -> None:
@@ -166,7 +150,7 @@ def _model(image: ImageData, axes: str, data: Any, n_levels: int) -> Any:
             transforms.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transforms})
     multiscale = {
-        "name": image.name,
+        "name": storable(image.name),
         "axes": described,
         "datasets": datasets,
         "type": "local mean",
@@ -189,7 +173,7 @@ def _channels(names: tuple[str, ...], axes: str, data: Any) -> list[dict[str, An
         low, high = float(plane.min()), float(plane.max())
         described.append(
             {
-                "label": name,
+                "label": storable(name),
                 "color": _COLOURS[number % len(_COLOURS)],
                 "window": {"min": low, "start": low, "end": high, "max": high},
                 "active": True,

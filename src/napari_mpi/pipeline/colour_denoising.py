@@ -179,15 +179,20 @@ class ColourDenoising(JointDenoising):
         return Denoised(image, noise_map, report, self._uncertainty(parts, clean))
 
     def _report(self, parts: list[Denoised]) -> dict[str, Any]:
+        # Brightness is what is seen; what was found in it speaks for the image, unless
+        # only the colours have noise.
+        changed = [not run.unchanged for run in self._runs]
+        first = changed.index(True) if any(changed) else 0
         report = {
-            **joint_report(parts),
+            **joint_report([parts[first], *parts[:first], *parts[first + 1 :]]),
             "rgb": True,
             "stuck": self._stuck,
             **pixel_types(self._dtype, whole=self._whole),
             "planes_done": min(part.report["planes_done"] for part in parts),
         }
         if self._axes is BRIGHTNESS_FIRST:
-            # Brightness is what is seen; what was found in it speaks for the image.
+            if first > 0:
+                report["choice"] = f"Brightness is left as it is. {report['choice']}"
             return report
         names = [name.capitalize() for name in self._axes.names]
         return report | reports_by_name(parts, names)

@@ -31,6 +31,7 @@ __all__ = ["Correction", "Plan", "Request"]
 Correction = Callable[[NoiseEstimate, NDArray[Any]], NoiseEstimate]
 """Takes what planes (N, Y, X) tell of their noise, and corrects it by what is known."""
 
+_BEYOND = 0.5  # by so much noise may take scaled values beyond 0 and 1
 _LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
 
 
@@ -130,7 +131,14 @@ class Plan:
         seed: int,
         correct: Correction | None = None,
     ) -> Plan:
-        """Measure the noise of the planes and decide on the rest."""
+        """Measure the noise of the planes and decide on the rest.
+
+        Raises
+        ------
+        ValueError
+            If `pixel_shuffle` is too large for the planes, or values are said to need
+            no scaling and lie far outside of 0 to 1.
+        """
         noise = None
         if not store.constant:
             noise = _measured(store, request, weights, device, seed, correct)
@@ -144,6 +152,8 @@ class Plan:
                 f"{side} pixels, the shortest side of a plane or crop."
             )
         scaling = Scaling.fit(store.sample, config.scaling)
+        if config.scaling == "none":
+            _require_scaled(store.sample)
         return cls(request, weights, seed, noise, config, choice, scaling)
 
     def in_float(self, dtype: np.dtype[Any]) -> bool:
@@ -194,6 +204,16 @@ def _measured(
         light = None if intensity is None else intensity[some]
         noise = with_strongest(noise, planes[some], light)
     return noise
+
+
+def _require_scaled(sample: NDArray[Any]) -> None:
+    """Refuse values that the network cannot give back."""
+    low, high = np.percentile(sample, (0.1, 99.9))
+    if low < -_BEYOND or high > 1 + _BEYOND:
+        raise ValueError(
+            f"scaling is 'none', and pixels reach from {low:.3g} to {high:.3g}: "
+            "expected about 0 to 1. Choose the scaling 'percentile'."
+        )
 
 
 def _precision(config: FillConfig, device: torch.device) -> Precision:

@@ -77,6 +77,7 @@ def write_report(
         "weights_source": weights.source,
         "weights_sha256": weights.sha256,
         "device": str(resources.device),
+        "tile_size": resources.tile_size,
         "threads": torch.get_num_threads(),
         "seed": plan.seed,
         "rgb": grid.rgb,

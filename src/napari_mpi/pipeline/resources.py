@@ -34,7 +34,7 @@ class Resources:
     tile_size : int
         Side of the tiles that larger planes are taken apart into, in pixels.
     fallbacks : list of str
-        What was done each time when memory ran out.
+        What was done each time when memory ran out or was little.
     """
 
     def __init__(self, device: torch.device, plane_shape: tuple[int, ...]) -> None:
@@ -47,6 +47,12 @@ class Resources:
     def fit_tiles(self) -> None:
         """Take tiles that the device has memory for."""
         self.tile_size = memory.fitting_tile_size(TILE_SIZE, self.device)
+        # Other tiles give other pixels, by less than the noise that is left.
+        if self.tile_size < min(TILE_SIZE, max(self._plane_shape[:2])):
+            self._tell(
+                f"Little memory is free: planes are taken in tiles of {self.tile_size} "
+                "pixels."
+            )
 
     def require_whole_planes(self) -> None:
         """Refuse, before the first plane, what would fill the computer's memory.
@@ -123,7 +129,7 @@ class Resources:
                 f"{self._plane_shape} pixels. Close other programs, or denoise a "
                 "smaller region."
             ) from error
-        self._tell(said)
+        self._tell(f"Memory ran out: the run goes on {said}.")
 
     def unless_memory_runs_out(
         self, work: Callable[[], _Result], otherwise: _Result, said: str
@@ -146,7 +152,7 @@ class Resources:
                 raise
         memory.give_back(self.device)
         memory.keep_warm()
-        self._tell(said)
+        self._tell(f"Memory ran out: the run goes on {said}.")
         return otherwise
 
     def filtered(self, work: Callable[[torch.device], _Result]) -> _Result:
@@ -176,8 +182,7 @@ class Resources:
             self._filters_fit = False
         return memory.or_on_processor(work, torch.device("cpu"))
 
-    def _tell(self, said: str) -> None:
-        message = f"Memory ran out: the run goes on {said}."
+    def _tell(self, message: str) -> None:
         if message not in self.fallbacks:  # as for each plane of a large stack
             self.fallbacks.append(message)
             warnings.warn(message, stacklevel=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import warnings
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import torch
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import Hourglass
-from napari_mpi.io.atomic import staged
+from napari_mpi.io.atomic import write_bytes
 from napari_mpi.training.corpus import Source
 from napari_mpi.weights.loading import Weights, WeightsError, read_tensors
 
@@ -80,8 +81,10 @@ class Checkpoint:
             "seconds": self.seconds,
             "losses": self.losses,
         }
-        with staged(path) as partial:
-            torch.save(content, partial)
+        # torch would tell a full disk in words of its own.
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_bytes(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
         """Carry on from a file.

@@ -184,7 +184,8 @@ def _load_folder(folder: Path, crop_size: int, channels: int) -> list[Source]:
 
 def _is_curve(path: Path) -> bool:
     """Whether a figure lies beside weights of its name."""
-    return path.suffix == ".png" and path.with_suffix(".safetensors").is_file()
+    weights = path.name.removesuffix(".loss.png") + ".safetensors"
+    return path.name.endswith(".loss.png") and path.with_name(weights).is_file()
 
 
 def _sources(

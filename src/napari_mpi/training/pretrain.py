@@ -20,9 +20,9 @@ from torch import Tensor
 
 from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.devices import prefers_bfloat16
-from napari_mpi.engine.masking import N_SEEDS, one_mask_for_gray, random_mask
+from napari_mpi.engine.masking import N_SEEDS, one_mask_for_twins, random_mask
 from napari_mpi.engine.network import Hourglass, memory_format, on_device
-from napari_mpi.io.atomic import staged, write_bytes
+from napari_mpi.io.atomic import require_folder_writable, staged, write_bytes
 from napari_mpi.io.files import ImageData
 from napari_mpi.training.checkpoint import Checkpoint, settings_of
 from napari_mpi.training.corpus import Crops, Source, load_corpus
@@ -72,7 +72,7 @@ def pretrain(
     """Train weights on clean images and write them to a file.
 
     Beside `output` appear a checkpoint (``.ckpt``) to resume from, and the loss curve
-    as ``.csv`` and ``.png``.
+    as ``.loss.csv`` and ``.loss.png``.
 
     A part of the images is held out and never trained on: the last tenth of them, or a
     strip of each if they are fewer than five. On it the new weights are compared with
@@ -156,6 +156,7 @@ def iter_pretrain(
         raise ValueError(f"The output {output} has to end in .safetensors.")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"The folder {output.parent} does not exist.")
+    require_folder_writable(output.parent)
     processes = join_processes(device)
     initial = None if init is None else load_weights(init)
     network = starting_network(initial, config).to(processes.device)
@@ -307,7 +308,7 @@ class Training(Iterator[PretrainStep]):
             torch.from_numpy(ratios).to(self._device),
             generator,
         )
-        return noisy, target, one_mask_for_gray(mask, target)
+        return noisy, target, one_mask_for_twins(mask, target)
 
     def _save(self) -> None:
         if self._processes.is_main:
@@ -343,7 +344,8 @@ def _cosine(start: float, end: float, progress: float) -> float:
 
 def _write_curve(output: Path, losses: list[float]) -> None:
     rows = [f"{step},{loss:.7f}\n" for step, loss in enumerate(losses, 1)]
-    write_bytes(output.with_suffix(".csv"), "".join(["step,loss\n", *rows]).encode())
+    table = "".join(["step,loss\n", *rows])
+    write_bytes(output.with_suffix(".loss.csv"), table.encode())
     from matplotlib.figure import Figure  # slow to import, and needed only here
 
     window = max(1, len(losses) // 100)
@@ -354,5 +356,5 @@ def _write_curve(output: Path, losses: list[float]) -> None:
     axes.semilogy(np.arange(1, len(losses) + 1), losses, color="0.8", lw=0.5)
     axes.semilogy(np.arange(len(smooth)) + window, smooth, color="C0")
     axes.set(xlabel="step", ylabel="masked mean squared error")
-    with staged(output.with_suffix(".png")) as partial:
+    with staged(output.with_suffix(".loss.png")) as partial:
         figure.savefig(partial, format="png", dpi=120)

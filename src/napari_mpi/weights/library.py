@@ -38,7 +38,7 @@ __all__ = [
 _TIMEOUT = 30  # seconds without an answer
 _CHUNK = 64 * 1024  # bytes
 # What a training leaves beside its weights.
-_COMPANIONS = (".ckpt", ".csv", ".png")
+_COMPANIONS = (".ckpt", ".loss.csv", ".loss.png")
 
 
 class DownloadCancelledError(Exception):
