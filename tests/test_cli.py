@@ -243,7 +243,7 @@ def test_pretrain_makes_weights_that_denoise_takes(image_file, tmp_path, rng, ca
     command = ["pretrain", str(folder), "-o", str(weights), "--init", "bundled"]
     assert main([*command, "--steps", "2", "--batch-size", "2"]) == 0
     assert "not compared with any other weights" in capsys.readouterr().err
-    for suffix in (".safetensors", ".csv", ".png"):
+    for suffix in (".safetensors", ".loss.csv", ".loss.png"):
         assert weights.with_suffix(suffix).stat().st_size > 0
     command = ["denoise", str(image_file), "-o", str(tmp_path), "--n-iter", "1"]
     assert main([*command, "--weights", str(weights)]) == 0

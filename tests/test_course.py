@@ -50,6 +50,7 @@ def a_published_report(
         (a_report(80, early_stopping=False), "a fixed number"),
         ({"adaptations": []}, "did not learn from this image"),
         (a_report(n_done=0), "did not learn from this image"),
+        ({"adaptations": [], "iterations": 20}, "stopped by hand after 20 iterations"),
         (a_published_report(200), "fixed number of 200 iterations"),
         (a_published_report(9, complete=False), "by hand after 9 of 200"),
         (a_published_report(200, n_planes=3), "The curve is that of plane 3."),

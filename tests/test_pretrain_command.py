@@ -43,9 +43,9 @@ def test_what_an_earlier_training_left_is_not_trained_over(
 
 def test_a_training_that_ended_can_be_carried_on(train, output):
     assert train() == 0
-    before = output.read_bytes()
-    assert train("--resume", str(output.with_suffix(".ckpt")), steps=2) == 0
-    assert output.read_bytes() != before
+    output.unlink()
+    assert train("--resume", str(output.with_suffix(".ckpt"))) == 0
+    assert output.is_file()
 
 
 def test_files_of_your_own_beside_the_weights_stay(train, output):

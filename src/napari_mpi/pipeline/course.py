@@ -63,6 +63,8 @@ def why_it_stopped(report: Mapping[str, Any]) -> str:
     if report.get("filling"):
         return _of_filling(report)
     learnt = _learnt(report)
+    if learnt is None and (n_done := report.get("iterations")):
+        return f"The learning was stopped by hand after {n_done} iterations."
     if learnt is None:
         return "The network did not learn from this image, so there is no curve."
     return _of_adaptation(learnt, report)
