@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_mpi import denoise_files
 from napari_mpi.cli import main
 
 QUICK = ["--preset", "fast", "--noise", "correlated", "--n-passes", "2"]
@@ -108,3 +109,28 @@ def test_a_dry_run_refuses_what_a_run_could_not_write(tmp_path, capsys, rng):
     tifffile.imwrite(folder / "a.tif", rng.integers(0, 99, (32, 32), np.int64))
     assert batch(folder, "-o", tmp_path / "out", "--dry-run") == 1
     assert "error: a.tif: OME-TIFF cannot hold int64" in capsys.readouterr().err
+
+
+def test_a_result_s_name_is_refused_where_a_folder_is_expected(
+    folder, tmp_path, capsys
+):
+    taken = tmp_path / "taken"
+    taken.touch()
+    for output in (tmp_path / "out.ome.tif", taken):
+        assert batch(folder, "-o", output) == 1
+        assert "expected a folder" in capsys.readouterr().err
+    assert not (tmp_path / "out.ome.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"format": "tiff"}, "choose one of ome-tiff, ome-zarr"),
+        ({"rgb": False}, "rgb is taken from each file"),
+        ({"channel_axis": 0}, "channel_axis is taken from each file"),
+    ],
+)
+def test_what_a_batch_cannot_take_is_named(options, said, folder, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        denoise_files(folder, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()

@@ -166,7 +166,7 @@ def test_bundled_and_unknown_weights_are_not_deleted():
     with pytest.raises(ValueError, match="part of napari-mpi"):
         delete_weights("universal")
     assert BUNDLED["universal"].is_file()
-    with pytest.raises(ValueError, match="none is installed"):
+    with pytest.raises(ValueError, match="none are here"):
         delete_weights("../universal")
 
 

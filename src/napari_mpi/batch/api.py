@@ -26,6 +26,7 @@ from napari_mpi.weights.loading import load_weights
 __all__ = ["checked_settings", "denoise_files", "iter_batch"]
 
 _NOT_FILLING = ("weights", "device", "seed", "uncertainty")
+_FROM_THE_FILE = ("rgb", "channel_axis")
 
 
 def checked_settings(
@@ -51,6 +52,11 @@ def checked_settings(
     """
     defaults = {"preset": "auto", "noise": None, "weights": "universal"}
     options = {**defaults, "device": "auto", "seed": 0, **options}
+    for name in _FROM_THE_FILE:
+        if name in options:
+            raise ValueError(f"{name} is taken from each file here: leave it out.")
+    if "uncertainty" in options:
+        options["uncertainty"] = bool(options["uncertainty"])  # NumPy's is no JSON
     filling = {k: v for k, v in options.items() if k not in _NOT_FILLING}
     options |= given_settings(**filling)
     options["seed"] = checked_seed(options["seed"])
@@ -60,7 +66,7 @@ def checked_settings(
     options["device"] = str(resolve_device(options["device"]))
     if threads < 1:
         raise ValueError(f"threads is {threads}: expected at least 1.")
-    return Settings(options, noise_map, threads)
+    return Settings(options, bool(noise_map), threads)
 
 
 def iter_batch(
@@ -158,7 +164,8 @@ def denoise_files(
         Threads for each image on the processor. The last bits of a result depend on
         it, and on nothing else here.
     **options
-        Keywords of `napari_mpi.denoise`, for instance ``preset="fast"``.
+        Keywords of `napari_mpi.denoise` but for `rgb` and `channel_axis`, which are
+        taken from each file; for instance ``preset="fast"``.
 
     Returns
     -------
@@ -169,6 +176,8 @@ def denoise_files(
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     settings = checked_settings(options, noise_map=noise_map, threads=threads)
+    if format not in ENDINGS:
+        raise ValueError(f"format is {format!r}: choose one of {', '.join(ENDINGS)}.")
     found = find_inputs(inputs, Path(output), ENDINGS[format])
     return list(
         iter_batch(found, Path(output), settings, workers=workers, scheduler=scheduler)

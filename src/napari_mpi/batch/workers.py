@@ -120,7 +120,8 @@ class _Worker:
             job,
             "failed",
             f"its process ended {_MAX_TRIES} times without a word. Most often the "
-            "system ends what takes too much memory: try fewer workers.",
+            "system ends what takes too much memory: try fewer workers. A script that "
+            "starts any needs the line 'if __name__ == \"__main__\":' above the call.",
         )
 
     def _start(self) -> None:

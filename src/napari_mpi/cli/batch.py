@@ -86,6 +86,11 @@ def _batch(args: argparse.Namespace) -> int:
 
     if args.workers is not None and args.workers < 0:
         raise ValueError(f"--workers is {args.workers}: expected 0 or more.")
+    if args.output.name.endswith(tuple(ENDINGS.values())) or args.output.is_file():
+        raise ValueError(
+            f"-o is {args.output}: expected a folder. The command 'denoise' takes the "
+            "name of a result."
+        )
     options = fill_options(args) | {"uncertainty": args.uncertainty}
     settings = checked_settings(options, noise_map=args.noise_map, threads=args.threads)
     found = find_inputs(args.inputs, args.output, ENDINGS[args.format])

@@ -303,8 +303,8 @@ def files_of_weights(name: str) -> list[Path]:
             raise ValueError(
                 f"The weights {name!r} are part of napari-mpi and cannot be deleted."
             )
-        known = ", ".join(installed) or "none is installed"
-        raise ValueError(f"No weights named {name!r} to delete: choose from {known}.")
+        known = f"choose from {', '.join(installed)}" if installed else "none are here"
+        raise ValueError(f"No weights named {name!r} to delete: {known}.")
     path = installed[name]
     beside = (path.with_suffix(suffix) for suffix in _COMPANIONS)
     return [path, *(companion for companion in beside if companion.is_file())]
