@@ -78,7 +78,7 @@ def test_uncertainty_is_asked_for_again(form, noisy):
 
 
 def test_settings_without_a_field_last_until_another_choice(form, noisy):
-    form.use(report_of(noisy, own_pixel=False, scaling="none"))
+    form.use(report_of(noisy / 255, own_pixel=False, scaling="none"))
     assert form.options()["own_pixel"] is False
     assert form.options()["scaling"] == "none"
     form.advanced.scaling.value = "range"

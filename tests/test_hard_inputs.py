@@ -217,3 +217,9 @@ def test_colour_of_any_type_keeps_its_transparency(dtype, samples, preset, conte
     result = denoised(image, rgb=True, preset=preset)
     assert adds_up(image, result)
     assert np.array_equal(result.image[..., 3:], image[..., 3:])
+
+
+def test_values_that_need_scaling_are_refused_where_none_is_wanted(noisy):
+    with pytest.raises(ValueError, match="expected about 0 to 1.*'percentile'"):
+        denoise(noisy, scaling="none", n_iter=0, n_passes=2)
+    denoise(noisy / 255, scaling="none", n_iter=0, n_passes=2)
