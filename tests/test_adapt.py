@@ -25,7 +25,7 @@ def adapt(images=None, network=None, seed=0, **settings):
     rng = np.random.default_rng(2)
     images = crops() if images is None else images
     return Adaptation(
-        [Crop(one, hold_out(one.shape, rng)) for one in images],
+        [Crop(one, torch.from_numpy(hold_out(one.shape, rng))) for one in images],
         network or a_network(),
         FillConfig(**settings),
         seed=seed,

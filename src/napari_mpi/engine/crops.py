@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mpi.config import MaskShape
-from napari_mpi.engine.masking import HELD_OUT, N_SEEDS, random_mask
+from napari_mpi.engine.masking import HELD_OUT
 
 __all__ = ["Crop", "cut_crops", "hold_out"]
 
@@ -45,7 +45,7 @@ def hold_out(
     shape: tuple[int, ...],
     rng: np.random.Generator,
     mask_shape: MaskShape = "pixels",
-) -> Tensor:
+) -> NDArray[np.bool_]:
     """Choose the pixels of a plane that are not to be learnt from.
 
     Parameters
@@ -59,18 +59,23 @@ def hold_out(
 
     Returns
     -------
-    Tensor
+    ndarray
         Of the plane's shape, bool.
     """
-    _, height, width = shape
+    channels, height, width = shape
     share = min(max(HELD_OUT, _LEAST / (height * width)), _LARGEST_SHARE)
-    generator = torch.Generator().manual_seed(int(rng.integers(N_SEEDS)))
-    return random_mask(shape, share, generator, mask_shape) == 0
+    drawn = {
+        "pixels": (height, width),
+        "rows": (height, 1),
+        "columns": (1, width),
+    }[mask_shape]
+    chosen = rng.random((channels, *drawn)) < share
+    return np.broadcast_to(chosen, shape).copy()
 
 
 def cut_crops(
     plane: NDArray[np.float32],
-    held_out: Tensor,
+    held_out: NDArray[np.bool_],
     size: int,
     number: int,
     rng: np.random.Generator,
@@ -81,7 +86,7 @@ def cut_crops(
     ----------
     plane : ndarray
         Shape (C, H, W).
-    held_out : Tensor
+    held_out : ndarray
         See `hold_out`; of the same shape.
     size : int
         Side of the crops in pixels; a plane that is smaller is taken whole.
@@ -103,6 +108,6 @@ def cut_crops(
         for top, left in zip(tops, lefts, strict=True)
     ]
     return [
-        Crop(torch.from_numpy(plane[place].copy()), held_out[place].clone())
+        Crop(*(torch.from_numpy(part[place].copy()) for part in (plane, held_out)))
         for place in places
     ]
