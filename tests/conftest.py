@@ -142,7 +142,7 @@ def viewer(make_napari_viewer):
 
 
 @pytest.fixture
-def denoise_dock(viewer):
+def widget(viewer):
     """The dock "MPI denoise" in the viewer's window."""
     from napari_mpi._napari.denoise_dock import DenoiseWidget
 

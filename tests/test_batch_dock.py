@@ -3,6 +3,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from docks import TIMEOUT, finish
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
@@ -14,8 +15,6 @@ from napari_mpi._napari.batch_workers import BatchCourse
 from napari_mpi._napari.keyboard import controls
 from napari_mpi.cli import main
 from napari_mpi.io.files import read_image
-
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 
 @pytest.fixture
@@ -77,10 +76,6 @@ def gate(monkeypatch):
     monkeypatch.setattr(BatchCourse, "follow", held)
     yield gate
     gate.open.set()
-
-
-def finish(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
 
 
 def rows(widget):

@@ -17,7 +17,7 @@ def test_they_can_be_extended_by_more_than_they_are_long():
 
 def test_bands_of_rows_have_the_rows_around_them_with_them():
     assert list(bands(10, 4, 3)) == [
-        (slice(0, 4), slice(0, 7)),
-        (slice(4, 8), slice(1, 11)),
-        (slice(8, 10), slice(5, 13)),
+        (slice(0, 4), slice(0, 7), slice(0, 4)),
+        (slice(4, 8), slice(1, 11), slice(3, 7)),
+        (slice(8, 10), slice(5, 13), slice(3, 5)),
     ]

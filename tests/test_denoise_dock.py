@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+from docks import TIMEOUT, finish
 from napari.utils.notifications import notification_manager
 
 import napari_mpi.weights.loading
@@ -9,17 +10,6 @@ from napari_mpi._napari import workers
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi.engine.passes import Passes
 from napari_mpi.pipeline.api import iter_denoise
-
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
-
-
-@pytest.fixture
-def widget(denoise_dock):
-    return denoise_dock
-
-
-def finish(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
 
 
 def test_from_the_plugins_menu_to_two_new_layers(viewer, noisy, qtbot):

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from docks import finish
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
@@ -32,10 +33,6 @@ def widget(viewer):
     widget.form.advanced.n_iter.value = 1
     widget.form.advanced.n_passes.value = 4
     return widget
-
-
-def finish(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
 
 
 class Heartbeat:
@@ -84,7 +81,7 @@ def test_the_main_thread_is_never_busy_for_long_during_a_run(
     image = rng.poisson(50, (3, 512, 512)).astype(np.uint16)
     small = viewer.add_image(image[0, :40, :40], name="small")
     widget.run()  # what is loaded by the first run only is no part of this
-    finish(widget, qtbot)
+    finish(widget, qtbot, TIMEOUT)
     heartbeat = Heartbeat()
     qtbot.wait(100)
     heartbeat.longest()
@@ -95,7 +92,7 @@ def test_the_main_thread_is_never_busy_for_long_during_a_run(
     viewer.layers.selection = {small}
     widget.form.image.value = layer
     widget.run()
-    finish(widget, qtbot)
+    finish(widget, qtbot, TIMEOUT)
     qtbot.wait(50)
     heartbeat.stop()
     assert "large denoised" in viewer.layers
@@ -116,7 +113,7 @@ def test_fifty_runs_with_random_cancels_leave_nothing_behind(
             for _ in range(cancel_after):
                 QApplication.processEvents()
             widget.cancel()
-        finish(widget, qtbot)
+        finish(widget, qtbot, TIMEOUT)
         for layer in list(viewer.layers)[1:]:
             assert cancel_after is None or widget.status.value.startswith("Done")
             viewer.layers.remove(layer)

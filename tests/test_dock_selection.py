@@ -2,24 +2,24 @@
 
 import numpy as np
 import pytest
+from docks import TIMEOUT, finish
 from napari.utils.notifications import notification_manager
 
 from napari_mpi import denoise
 
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 QUICK = {"n_iter": 1, "n_passes": 2}
 
 
 @pytest.fixture
-def widget(denoise_dock):
-    denoise_dock.form.advanced.n_iter.value = QUICK["n_iter"]
-    denoise_dock.form.advanced.n_passes.value = QUICK["n_passes"]
-    return denoise_dock
+def widget(widget):
+    widget.form.advanced.n_iter.value = QUICK["n_iter"]
+    widget.form.advanced.n_passes.value = QUICK["n_passes"]
+    return widget
 
 
 def run(widget, qtbot):
     widget.run_button.clicked.emit(True)
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_results_that_are_selected_to_look_at_are_not_chosen(
         viewer.layers.selection.active = viewer.layers[name]
         assert widget.form.image.value is cells
     widget.try_button.clicked.emit(True)
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
     viewer.layers.selection.active = viewer.layers["cells region fast"]
     assert widget.form.image.value is cells
 
@@ -120,7 +120,7 @@ def test_the_panel_follows_the_layer_list_again_after_a_run(
     widget.run()
     viewer.layers.selection.active = other
     assert widget.form.image.value is cells
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
     assert widget.form.image.value is other
     viewer.layers.selection.active = viewer.layers["cells denoised"]
     viewer.layers.selection.active = other
@@ -137,7 +137,7 @@ def test_a_layer_that_is_selected_again_after_a_run_is_chosen(
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
     viewer.layers.selection.active = viewer.layers["cells denoised"]
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
     viewer.layers.selection.active = other
     assert widget.form.image.value is other
 
@@ -256,7 +256,7 @@ def test_cancel_ends_all_and_keeps_what_was_done_before(viewer, widget, noisy, q
     qtbot.waitUntil(lambda: "first denoised" in viewer.layers, timeout=TIMEOUT)
     qtbot.waitUntil(lambda: "second (2 of 3" in widget.status.value, timeout=TIMEOUT)
     widget.cancel()
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
     names = {layer.name for layer in viewer.layers}
     assert names == {"first", "second", "third", "first denoised", "first noise map"}
     assert widget.status.value == "Cancelled; what was done is kept."
@@ -272,7 +272,7 @@ def test_a_layer_that_was_removed_meanwhile_costs_only_itself(
     widget.run()
     viewer.layers.remove(second)
     viewer.layers.remove(first)
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
     names = {layer.name for layer in viewer.layers}
     assert names == {"third", "third denoised", "third noise map"}
     assert "second: It was removed." in widget.status.value

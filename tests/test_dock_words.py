@@ -2,22 +2,17 @@
 
 import numpy as np
 import pytest
+from docks import TIMEOUT, finish
 from napari.utils.notifications import notification_manager
 
 from napari_mpi.pipeline.api import Progress
 
-TIMEOUT = 60_000  # milliseconds
-
 
 @pytest.fixture
-def widget(denoise_dock):
-    denoise_dock.form.advanced.n_iter.value = 1
-    denoise_dock.form.advanced.n_passes.value = 2
-    return denoise_dock
-
-
-def finish(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+def widget(widget):
+    widget.form.advanced.n_iter.value = 1
+    widget.form.advanced.n_passes.value = 2
+    return widget
 
 
 def test_what_is_said_of_one_image_is_not_said_of_another(viewer, widget, noisy, qtbot):

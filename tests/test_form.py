@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from docks import finish
 from napari.components import ViewerModel
 
 from napari_mpi import FillConfig, denoise
@@ -10,8 +11,6 @@ from napari_mpi._napari.form import DenoiseForm
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi.config import fill_config
 from napari_mpi.weights.loading import BUNDLED
-
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_a_run_from_the_settings_of_another_gives_the_same_bits(
     assert "learning_rate 0.001" in widget.status.value
     widget.form.image.value = layer
     widget.run()
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
     again = viewer.layers["cells denoised"]
     assert np.array_equal(again.data, result.image)
     assert again.metadata["napari_mpi"]["config"] == result.report["config"]

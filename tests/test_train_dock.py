@@ -4,6 +4,7 @@ import dask.array
 import numpy as np
 import pytest
 import tifffile
+from docks import TIMEOUT, finish
 from magicgui.widgets import PushButton
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
@@ -15,7 +16,6 @@ from napari_mpi.training import held_out
 from napari_mpi.training.synthetic import fluorescence_image
 from napari_mpi.weights.loading import BUNDLED, load_weights
 
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 ENDLESS = 100_000  # steps
 
 
@@ -50,10 +50,6 @@ def widget(viewer, image):
     """The dock beside an image layer "cells", set to train for two small steps."""
     viewer.add_image(image, name="cells")
     return opened(viewer)
-
-
-def finish(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
 
 
 def until_it_learns(widget, qtbot):

@@ -2,23 +2,13 @@
 
 import numpy as np
 import pytest
+from docks import TIMEOUT, finish
 from napari.utils.notifications import notification_manager
 
 from napari_mpi._napari.trial import TrialStep
 from napari_mpi.pipeline.api import Progress
 from napari_mpi.pipeline.forecast import Forecast
 from napari_mpi.pipeline.stack_denoising import StackDenoising
-
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
-
-
-@pytest.fixture
-def widget(denoise_dock):
-    return denoise_dock
-
-
-def finish(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
 
 
 def test_settings_can_be_tried_on_the_visible_region(viewer, widget, noisy, qtbot):

@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+from docks import TIMEOUT, finish
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QEvent
@@ -15,14 +16,12 @@ from napari_mpi._napari.trust import TrustPanel
 from napari_mpi.engine.adapt import Adaptation
 from napari_mpi.pipeline.api import Progress, denoise
 
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
-
 
 @pytest.fixture
-def widget(denoise_dock):
-    denoise_dock.form.advanced.n_iter.value = 4
-    denoise_dock.form.advanced.n_passes.value = 2
-    return denoise_dock
+def widget(widget):
+    widget.form.advanced.n_iter.value = 4
+    widget.form.advanced.n_passes.value = 2
+    return widget
 
 
 def delete(widget):
@@ -34,7 +33,7 @@ def delete(widget):
 
 def run(widget, qtbot):
     widget.run()
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
 
 
 def a_step(step, loss=0.1, validation=None, plane=0):
@@ -98,7 +97,7 @@ def test_the_course_is_plotted_while_the_run_goes_on(
     widget.form.image.value = other
     assert widget.trust.course.words.text() == "The run goes on."
     widget.cancel()
-    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    finish(widget, qtbot)
     assert widget.trust.course.words.text() != "The run goes on."
 
 

@@ -1,4 +1,5 @@
 import pytest
+from docks import TIMEOUT
 from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QEvent, QTimer
@@ -11,7 +12,6 @@ from napari_mpi.engine.network import Hourglass
 from napari_mpi.weights.library import installed_weights
 from napari_mpi.weights.loading import BUNDLED, save_weights
 
-TIMEOUT = 60_000  # milliseconds; generous, for a slow machine
 CONTENT = BUNDLED["universal"].read_bytes()
 
 

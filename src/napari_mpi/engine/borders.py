@@ -30,7 +30,7 @@ def mirrored(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tens
     return x
 
 
-def bands(height: int, size: int, around: int) -> Iterator[tuple[slice, slice]]:
+def bands(height: int, size: int, around: int) -> Iterator[tuple[slice, slice, slice]]:
     """Take a plane apart into bands of rows, to work on one at a time.
 
     Parameters
@@ -46,7 +46,11 @@ def bands(height: int, size: int, around: int) -> Iterator[tuple[slice, slice]]:
     ------
     band, rows : slice
         The band, and the band with the rows around it, which may end beyond the plane.
+    within : slice
+        The band among these rows.
     """
     for top in range(0, height, size):
         bottom = min(top + size, height)
-        yield slice(top, bottom), slice(max(0, top - around), bottom + around)
+        first = max(0, top - around)
+        within = slice(top - first, bottom - first)
+        yield slice(top, bottom), slice(first, bottom + around), within

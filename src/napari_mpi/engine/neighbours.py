@@ -118,10 +118,9 @@ def join(
     noise = _Noise.of(own, neighbours, correlation)
     height = own.noisy.shape[-2]
     parts = []
-    for band, rows in bands(height, _BAND, _MARGIN):
+    for _, rows, within in bands(height, _BAND, _MARGIN):
         others = [neighbour.rows(rows) for neighbour in neighbours]
         joined = _join_rows(own.rows(rows), others, noise)
-        within = slice(band.start - rows.start, band.stop - rows.start)
         parts.append(joined[..., within, :])
     found = Estimate(*torch.cat(parts, dim=-2))
     left = found.variance.mean() / own.variance.mean().clamp_min(_LEAST_VARIANCE)

@@ -98,7 +98,7 @@ def wiener_filter(
     guide = estimate if guide is None else guide
     unit = variance.mean(dim=(1, 2), keepdim=True).sqrt()  # in which blocks differ
     filtered = torch.empty_like(noisy)
-    for band, rows in bands(noisy.shape[-2], _BAND, _AROUND):
+    for band, rows, within in bands(noisy.shape[-2], _BAND, _AROUND):
         done = _filter_band(
             noisy[:, rows],
             estimate[:, rows],
@@ -108,7 +108,6 @@ def wiener_filter(
             trust,
             basis,
         )
-        within = slice(band.start - rows.start, band.stop - rows.start)
         filtered[:, band] = done[:, within]
     return filtered
 
