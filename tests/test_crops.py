@@ -7,7 +7,7 @@ from napari_mpi.engine.crops import Crop, cut_crops, hold_out
 
 def test_crops_lie_within_the_plane_and_small_planes_are_taken_whole(rng):
     plane = np.arange(40 * 100, dtype=np.float32).reshape(1, 40, 100)
-    cut = cut_crops(plane, np.zeros(plane.shape, bool), 64, 5, rng)
+    cut = cut_crops(plane, torch.zeros(plane.shape, dtype=torch.bool), 64, 5, rng)
     assert [tuple(crop.noisy.shape) for crop in cut] == [(1, 40, 64)] * 5
     assert len({float(crop.noisy[0, 0, 0]) for crop in cut}) > 1
     for crop in cut:
@@ -30,7 +30,7 @@ def test_what_one_crop_holds_out_no_other_crop_learns(rng):
 def test_a_small_plane_holds_out_a_larger_share(side, share, rng):
     held_out = hold_out((1, side, side), rng)
     spread = (share * (1 - share)) ** 0.5 / side
-    assert held_out.mean() == pytest.approx(share, abs=4 * spread)
+    assert held_out.float().mean() == pytest.approx(share, abs=4 * spread)
 
 
 @pytest.mark.parametrize(("mask_shape", "axis"), [("rows", 2), ("columns", 1)])

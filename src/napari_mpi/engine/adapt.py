@@ -95,8 +95,10 @@ class Adaptation:
     Notes
     -----
     With early stopping, what is held out of the crops is hidden always and trained on
-    never. Of the snapshots along the way as many are kept as predict them best
-    together, or none, if the network as it came was better.
+    never. Of the snapshots along the way as many are kept as predict it best together,
+    or none, if the network as it came is better by more than one standard error: a few
+    hundred noisy values seldom tell which of two good networks is better, and one that
+    knows the image mostly is.
     """
 
     def __init__(
@@ -127,11 +129,11 @@ class Adaptation:
         optimizer = adam(self._network, config.learning_rate)
         learn = Repeated(partial(self._learn, optimizer))
         validation = _Validation(self._crops, self._held_out, config)
-        stopping = config.early_stopping and config.n_iter > 0
-        lowest = math.inf
+        stopping = config.n_iter > 0 and validation.n_pixels > 0
         if stopping:
-            lowest = validation.error([validation.predict(self._network)])
-            self.initial_validation = lowest
+            at_first = validation.errors([validation.predict(self._network)])
+            self.initial_validation = float(at_first.mean())
+        lowest = math.inf
         states: list[State] = []
         taken_at: list[int] = []
         predictions: list[list[Tensor]] = []
@@ -146,14 +148,16 @@ class Adaptation:
             if step in snapshots_at:
                 states.append(self._state())
                 taken_at.append(step)
+                is_better = True
                 if stopping:
                     predictions.append(validation.predict(self._network))
-                    error = validation.error(predictions)
-                if error is None or error < lowest:
+                    errors = validation.errors(predictions)
+                    error = float(errors.mean())
+                    is_better = error < lowest and not _surely_worse(errors, at_first)
+                    lowest = min(lowest, error)
+                if is_better:
                     self.states, self.kept_at = list(states), list(taken_at)
-                    lowest, n_worse = lowest if error is None else error, 0
-                else:
-                    n_worse += 1
+                n_worse = 0 if is_better else n_worse + 1
             # A graphics card has to be waited for: once a step.
             yield AdaptStep(step, config.n_iter, float(loss), error)
             if n_worse > _PATIENCE:
@@ -208,6 +212,7 @@ class _Validation:
             (crops[index], held_out[index] > 0, crops[index].mask(config.mask_ratio))
             for index in evenly(len(crops) - 1, number)
         ]
+        self.n_pixels = sum(int(held.sum()) for _, held, _ in self._crops)
 
     @torch.no_grad()
     def predict(self, network: Hourglass) -> list[Tensor]:
@@ -219,13 +224,18 @@ class _Validation:
             for crop, held, mask in self._crops
         ]
 
-    def error(self, predictions: Sequence[list[Tensor]]) -> float:
-        """Return the mean squared error of the mean of several predictions."""
+    def errors(self, predictions: Sequence[list[Tensor]]) -> Tensor:
+        """Return the squared errors of the mean of several predictions, shape (N,)."""
         differences = [
             torch.stack(parts).mean(0) - crop.noisy[held.expand_as(crop.noisy)]
             for parts, (crop, held, _) in zip(
                 zip(*predictions, strict=True), self._crops, strict=True
             )
         ]
-        squared = torch.cat(differences).square()
-        return float(squared.mean()) if len(squared) else 0.0
+        return torch.cat(differences).square()
+
+
+def _surely_worse(errors: Tensor, others: Tensor) -> bool:
+    """Return whether errors exceed others by more than one standard error."""
+    more = errors - others
+    return bool(more.mean() > more.std() / math.sqrt(len(more)))

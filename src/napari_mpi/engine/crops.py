@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mpi.config import MaskShape
-from napari_mpi.engine.masking import HELD_OUT
+from napari_mpi.engine.masking import HELD_OUT, N_SEEDS, random_mask
 
 __all__ = ["Crop", "cut_crops", "hold_out"]
 
@@ -45,7 +45,7 @@ def hold_out(
     shape: tuple[int, ...],
     rng: np.random.Generator,
     mask_shape: MaskShape = "pixels",
-) -> NDArray[np.bool_]:
+) -> Tensor:
     """Choose the pixels of a plane that are not to be learnt from.
 
     Parameters
@@ -59,23 +59,18 @@ def hold_out(
 
     Returns
     -------
-    ndarray
+    Tensor
         Of the plane's shape, bool.
     """
-    channels, height, width = shape
+    _, height, width = shape
     share = min(max(HELD_OUT, _LEAST / (height * width)), _LARGEST_SHARE)
-    drawn = {
-        "pixels": (height, width),
-        "rows": (height, 1),
-        "columns": (1, width),
-    }[mask_shape]
-    chosen = rng.random((channels, *drawn)) < share
-    return np.broadcast_to(chosen, shape).copy()
+    generator = torch.Generator().manual_seed(int(rng.integers(N_SEEDS)))
+    return random_mask(shape, share, generator, mask_shape) == 0
 
 
 def cut_crops(
     plane: NDArray[np.float32],
-    held_out: NDArray[np.bool_],
+    held_out: Tensor,
     size: int,
     number: int,
     rng: np.random.Generator,
@@ -86,7 +81,7 @@ def cut_crops(
     ----------
     plane : ndarray
         Shape (C, H, W).
-    held_out : ndarray
+    held_out : Tensor
         See `hold_out`; of the same shape.
     size : int
         Side of the crops in pixels; a plane that is smaller is taken whole.
@@ -108,6 +103,6 @@ def cut_crops(
         for top, left in zip(tops, lefts, strict=True)
     ]
     return [
-        Crop(*(torch.from_numpy(part[place].copy()) for part in (plane, held_out)))
+        Crop(torch.from_numpy(plane[place].copy()), held_out[place].clone())
         for place in places
     ]
