@@ -109,6 +109,17 @@ def test_an_input_whose_colours_would_mix_with_the_result_is_hidden(
     assert ("cells is hidden now" in widget.status.value) is mixes
 
 
+def test_it_is_hidden_when_a_run_is_stopped_and_kept_too(viewer, widget, noisy, qtbot):
+    cells = viewer.add_image(np.stack([noisy] * 2), name="cells", blending="additive")
+    widget.form.advanced.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: widget.keep_button.enabled, timeout=TIMEOUT)
+    widget.stop_and_keep()
+    finish(widget, qtbot)
+    assert not cells.visible
+    assert "what was not begun is still noisy. cells is hidden" in widget.status.value
+
+
 def test_nothing_can_be_kept_while_the_network_learns(viewer, widget, noisy):
     viewer.add_image(noisy, name="cells")
     widget.run()

@@ -257,20 +257,20 @@ class DenoiseWidget(RunDock):
         assert self._part is not None
         self._last = LastRun(self._part.layer, report)
         self.trust.show_report(report)
-        if report["complete"]:
-            self.progress.value = 1000
+        complete = report["complete"]
+        self.progress.value = 1000 if complete else 0
+        if complete:
             said = [f"Done in {duration(report['seconds'])}."]
-            said += hide_if_mixed(self._part.layer)
-            if self._queue.several:  # the panel below tells of the last one only
-                said += warnings_of(report)
-            self._say(" ".join(said), done=True)
         else:
-            self.progress.value = 0
-            self._say(
+            said = [
                 f"Stopped after {report['iterations']} iterations; "
                 f"{report['planes_done']} of {report['n_planes']} planes are finished; "
                 "what was not begun is still noisy."
-            )
+            ]
+        said += hide_if_mixed(self._part.layer)
+        if complete and self._queue.several:  # the panel below tells of the last only
+            said += warnings_of(report)
+        self._say(" ".join(said), done=complete)
 
     def _tell(self, said: str) -> None:
         """Say something of the chosen image, until another one is chosen."""
