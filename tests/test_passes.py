@@ -134,6 +134,26 @@ def test_sub_images_are_filled_in_smaller_tiles():
     assert (len(whole), len(steps)) == (4, 8)
 
 
+@pytest.mark.parametrize("pixel_shuffle", [1, 2, 3])
+def test_batch_norm_looks_at_as_much_however_a_plane_is_shuffled(
+    pixel_shuffle, monkeypatch
+):
+    sizes = []
+
+    def note(predictor, noisy, mask):
+        sizes.append(noisy.numel())
+
+    monkeypatch.setattr(Predictor, "fix_statistics", note)
+    run(
+        a_plane(600, 600),
+        states_of(a_network()),
+        pixel_shuffle=pixel_shuffle,
+        tile_size=256,
+        n_passes=2,
+    )
+    assert sizes == [36 * 96**2]
+
+
 def test_tiles_leave_no_seam_and_hardly_change_the_result():
     rng = np.random.default_rng(3)
     clean = fluorescence_image((512, 512), rng) * 0.8 + 0.1

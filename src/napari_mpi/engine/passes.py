@@ -172,10 +172,12 @@ class Passes:
 
     def _fix_statistics(self, mask: Tensor) -> None:
         noisy = self._plane.noisy
+        # Sub-images are looked at together, so each of them at fewer places.
+        grid = max(2, _STATISTICS_GRID // self._config.pixel_shuffle)
         places = [
             (rows, columns)
-            for rows in _evenly(noisy.shape[-2])
-            for columns in _evenly(noisy.shape[-1])
+            for rows in _evenly(noisy.shape[-2], grid)
+            for columns in _evenly(noisy.shape[-1], grid)
         ]
         self._predictor.fix_statistics(
             torch.cat([noisy[..., rows, columns] for rows, columns in places]),
@@ -183,9 +185,9 @@ class Passes:
         )
 
 
-def _evenly(length: int) -> list[slice]:
-    """Spread a few slices of equal length over an axis."""
+def _evenly(length: int, most: int) -> list[slice]:
+    """Spread at most so many slices of equal length over an axis."""
     size = min(_STATISTICS_SIZE, length)
-    number = min(_STATISTICS_GRID, -(-length // size))
+    number = min(most, -(-length // size))
     starts = evenly(length - size, number)
     return [slice(start, start + size) for start in starts]
