@@ -22,7 +22,7 @@ from napari_mpi.engine.smoothing import convolved, gaussian
 __all__ = ["Estimate", "join"]
 
 # What moved is looked for so many pixels away in each direction, by squares of so many
-# pixels, at regular steps. These were chosen on sequences of FMD images
+# pixels, an odd number of regular steps. These were chosen on sequences of FMD images
 # (`python -m benchmarks.stacks`).
 _REACH = 6
 _SQUARE, _STEP = 20, 4
@@ -259,11 +259,12 @@ def _aligned(other: Tensor, own: Tensor) -> Tensor:
         top, left = _REACH + y, _REACH + x
         there = padded[1, :, top : top + rows * _STEP, left : left + columns * _STEP]
         squares = ((there - here).square_() / unit).sum(dim=0, keepdim=True)
+        # A square is made of steps, which several squares have in common.
         distance = F.avg_pool2d(
-            squares,
-            _SQUARE,
-            _STEP,
-            padding=(_SQUARE - _STEP) // 2,
+            F.avg_pool2d(squares, _STEP),
+            _SQUARE // _STEP,
+            1,
+            padding=_SQUARE // _STEP // 2,
             count_include_pad=False,
         )[0]
         if number == 0:

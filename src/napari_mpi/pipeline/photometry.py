@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_mpi.analysis.local_noise import LocalNoise, noise_excess
 from napari_mpi.analysis.noise import NoiseEstimate
@@ -41,6 +42,9 @@ __all__ = ["Photometry", "PlaneEstimate"]
 # Local means are taken with a Gaussian of this standard deviation, in pixels: wide
 # enough that hardly any noise is left in them.
 _MEAN_SIGMA = 24.0
+# So wide a Gaussian is as good over means of blocks, in a tenth of the time: of one of
+# these sides in pixels, whichever fits the plane.
+_MEAN_BLOCKS = (1, 2, 3, 4)
 # Some noise is in any estimate, and more where neighbours share it, as it is predicted
 # in part: its variance is taken to be so many times as large.
 _CAUTION, _CAUTION_IF_SHARED = 1.15, 1.5
@@ -368,7 +372,14 @@ def _without_light_of_hot_pixels(
 
 
 def _local_mean(values: NDArray[Any]) -> NDArray[Any]:
-    mean: NDArray[Any] = ndimage.gaussian_filter(
-        values, (0, _MEAN_SIGMA, _MEAN_SIGMA), mode="reflect"
+    """Return means of planes (C, Y, X) around each pixel, of the same shape."""
+    height, width = values.shape[-2:]
+    block = [max(b for b in _MEAN_BLOCKS if side % b == 0) for side in (height, width)]
+    blocks = F.avg_pool2d(torch.from_numpy(values), block).numpy()
+    sigma = [_MEAN_SIGMA / side for side in block]
+    means = ndimage.gaussian_filter(blocks, (0, *sigma), mode="reflect")
+    enlarged = F.interpolate(
+        torch.from_numpy(means)[None], (height, width), mode="bilinear"
     )
-    return mean
+    found: NDArray[Any] = enlarged[0].numpy()
+    return found
