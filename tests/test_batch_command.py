@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from image_files import write_spread
 
 from napari_mpi import denoise_files
 from napari_mpi.cli import main
@@ -82,6 +83,21 @@ def test_results_in_the_folder_itself_are_left_out(folder, capsys):
     assert batch(folder, "-o", folder) == 0
     assert "2 files are named as results are" in capsys.readouterr().err
     assert len(list(folder.rglob("*_denoised*.tif"))) == 2
+
+
+def test_files_of_one_image_are_told_and_denoised_once(tmp_path, rng, capsys):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_spread(folder, rng.poisson(30, (2, 16, 18)).astype(np.uint16))
+    assert batch(folder, "-o", tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert said.out.split() == [str(tmp_path / "out" / "z0_denoised.ome.tif")]
+    assert "z0.ome.tif is one image together with z1.ome.tif" in said.err
+    with pytest.warns(UserWarning, match=r"together with z1\.ome\.tif"):
+        assert (
+            len(denoise_files(folder, tmp_path / "out", noise="correlated", n_passes=2))
+            == 1
+        )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from image_files import write_spread
 
 from napari_mpi.batch.inputs import find_inputs
 
@@ -89,6 +90,28 @@ def test_two_images_never_share_a_result(folder, tmp_path):
     assert job.name == "b.tif"
     assert "b_denoised.ome.tif" in said
     assert "b.png" in said
+
+
+def test_an_image_that_is_spread_over_files_is_one_job(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    files = write_spread(folder, np.zeros((3, 16, 18), np.uint16))
+    found = find_inputs([folder], tmp_path / "out")
+    [job] = found.jobs
+    assert job.source == files[0]
+    assert job.files == tuple(files)
+    [said] = found.left_out
+    assert "z0.ome.tif is one image together with z1.ome.tif, z2.ome.tif" in said
+    assert not found.refused
+
+
+def test_parts_behind_a_link_are_recognised(tmp_path):
+    files = write_spread(tmp_path, np.zeros((2, 16, 18), np.uint16))
+    links = tmp_path / "links"
+    links.mkdir()
+    for file in files:
+        (links / file.name).symlink_to(file)
+    assert len(find_inputs([links], tmp_path / "out").jobs) == 1
 
 
 def test_what_finds_nothing_is_told(folder, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from filelock import FileLock
+from image_files import write_spread
 from microscope_files import write_lif
 
 from napari_mpi import denoise_files
@@ -146,6 +147,18 @@ def test_a_change_is_noticed_and_the_image_done_again(job, settings, changed):
     assert record.status == "done"
     assert not record.earlier
     assert run_job(job, settings).earlier
+
+
+def test_a_change_in_another_part_of_the_image_is_noticed(rng, settings, tmp_path):
+    stack = rng.poisson(30, (3, 16, 18)).astype(np.uint16)
+    files = write_spread(tmp_path, stack)
+    [job] = find_inputs([tmp_path], tmp_path / "out").jobs
+    run_job(job, settings)
+    assert run_job(job, settings).earlier
+    newest = files[0].stat().st_mtime_ns
+    files[1].write_bytes(files[1].read_bytes()[:-8] + bytes(8))
+    os.utime(files[1], ns=(newest - 10**9, newest - 10**9))  # as a copy keeps it
+    assert not run_job(job, settings).earlier
 
 
 @pytest.mark.parametrize("package", ["napari_mpi", "torch"])

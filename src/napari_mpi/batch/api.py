@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import partial
@@ -172,6 +173,11 @@ def denoise_files(
     list of Record
         For each image its `status`, the `reason` if it failed, its `target`, and what
         was found.
+
+    Warns
+    -----
+    UserWarning
+        Of each file or folder that was left out.
     """
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
@@ -179,6 +185,8 @@ def denoise_files(
     if format not in ENDINGS:
         raise ValueError(f"format is {format!r}: choose one of {', '.join(ENDINGS)}.")
     found = find_inputs(inputs, Path(output), ENDINGS[format])
+    for said in found.left_out:
+        warnings.warn(said, stacklevel=2)
     return list(
         iter_batch(found, Path(output), settings, workers=workers, scheduler=scheduler)
     )

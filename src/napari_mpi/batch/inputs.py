@@ -7,13 +7,13 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.results import ENDINGS, is_result, target_name
-from napari_mpi.io.files import list_series, stem_of
+from napari_mpi.io.files import list_parts, list_series, stem_of
 from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX
 
 __all__ = ["WORK_FOLDER", "Inputs", "Job", "find_inputs"]
@@ -41,6 +41,8 @@ class Job:
         The output folder, an absolute path.
     series : int or None
         Which image of a file that holds several.
+    parts : tuple of Path
+        The other files that the image is spread over.
     """
 
     name: str
@@ -48,6 +50,12 @@ class Job:
     target: Path
     output: Path
     series: int | None = None
+    parts: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that hold the image, or the folder that does."""
+        return self.source, *self.parts
 
     @property
     def id(self) -> str:
@@ -75,11 +83,14 @@ class Inputs:
         What cannot be a job, and why.
     n_results : int
         Results of earlier runs that were left out.
+    left_out : list of str
+        What else was left out, each in a sentence that tells why.
     """
 
     jobs: list[Job] = field(default_factory=list)
     refused: list[tuple[Job, str]] = field(default_factory=list)
     n_results: int = 0
+    left_out: list[str] = field(default_factory=list)
 
 
 def find_inputs(
@@ -104,14 +115,23 @@ def find_inputs(
     found = Inputs()
     taken: dict[Path, Job] = {}
     seen = set[Path]()
+    parts_taken = set[Path]()
     for source, place in _files(inputs, output, found):
-        if source in seen:
+        if source in seen or Path(os.path.realpath(source)) in parts_taken:
             continue
         seen.add(source)
         if is_result(source):
             found.n_results += 1
             continue
-        for job in _jobs_of(source, place, output, ending):
+        labels, parts = _contents(source)
+        if parts:
+            # tifffile, which names them, follows links.
+            parts_taken.update(parts)
+            found.left_out.append(
+                f"{place.as_posix()} is one image together with {_listed(parts)}, "
+                "which are not denoised again."
+            )
+        for job in _jobs_of(source, place, output, ending, labels, parts):
             if clash := taken.get(job.target):
                 said = (
                     f"its result would be {job.target.name}, as that of "
@@ -125,26 +145,42 @@ def find_inputs(
     return found
 
 
-def _jobs_of(source: Path, place: Path, output: Path, ending: str) -> Iterator[Job]:
+def _jobs_of(
+    source: Path,
+    place: Path,
+    output: Path,
+    ending: str,
+    labels: Sequence[str],
+    parts: tuple[Path, ...],
+) -> Iterator[Job]:
     """Yield a job for each image in a file."""
-    labels = _labels(source)
     for number, label in enumerate(labels):
         stem, name = stem_of(source), place.as_posix()
         if len(labels) > 1:
             stem, name = f"{stem}_{label}", f"{name} [{label}]"
         target = output / place.with_name(target_name(stem, ending))
         series = number if len(labels) > 1 else None
-        yield Job(name, source, target, output, series)
+        yield Job(name, source, target, output, series, parts)
 
 
-def _labels(source: Path) -> list[str]:
-    """Return what tells the images in a file apart, fit for the name of a file."""
+def _contents(source: Path) -> tuple[list[str], tuple[Path, ...]]:
+    """Return what tells the images in a file apart, and its other parts."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            names = list_series(source)
+            return _labels(list_series(source)), list_parts(source)
     except (ValueError, OSError, MemoryError):
-        return [""]  # the job will tell why
+        return [""], ()  # the job will tell why
+
+
+def _listed(paths: Sequence[Path], most: int = 10) -> str:
+    names = [path.name for path in paths[:most]]
+    more = [f"{len(paths) - most} more"] if len(paths) > most else []
+    return ", ".join([*names, *more])
+
+
+def _labels(names: Iterable[str]) -> list[str]:
+    """Make of the names of images what is fit for the name of a file."""
     labels: list[str] = []
     for number, name in enumerate(names):
         label = re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.")

@@ -26,7 +26,7 @@ from napari_mpi.io.tiff_checks import (
     warn_of_rest,
 )
 
-__all__ = ["description_of_tiff", "read_tiff", "series_of_tiff"]
+__all__ = ["description_of_tiff", "parts_of_tiff", "read_tiff", "series_of_tiff"]
 
 _UNITS = {
     "": "pixel",
@@ -54,6 +54,20 @@ def series_of_tiff(path: Path) -> tuple[str, ...]:
     """Return the names of the images in a file, in their order."""
     with tifffile.TiffFile(path) as tif:
         return tuple(one.name for one in _images(tif, path))
+
+
+def parts_of_tiff(path: Path) -> tuple[Path, ...]:
+    """Return the other files that the images of a file are spread over."""
+    with tifffile.TiffFile(path) as tif:
+        if not (tif.is_ome or tif.is_mmstack or tif.is_ndtiff):
+            return ()
+        found = {
+            page.parent.filehandle.path
+            for image in _images(tif, path)
+            for page in image.pages
+            if page is not None
+        }
+        return tuple(map(Path, sorted(found - {tif.filehandle.path})))
 
 
 def description_of_tiff(path: Path) -> str:
