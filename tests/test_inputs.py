@@ -82,14 +82,43 @@ def test_results_are_never_taken_as_inputs(folder, tmp_path, output):
 
 
 def test_two_images_never_share_a_result(folder, tmp_path):
-    (folder / "b.png").touch()
+    (folder / "b.mrc").touch()
     found = find_inputs([folder], tmp_path / "out")
     targets = [job.target for job in found.jobs]
     assert len(set(targets)) == len(targets) == 4
     [(job, said)] = found.refused
     assert job.name == "b.tif"
     assert "b_denoised.ome.tif" in said
-    assert "b.png" in said
+    assert "b.mrc" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["cell.jpg", "cell.tif"], "cell.tif"),
+        (["cell.JPEG", "cell.nd2"], "cell.nd2"),
+        (["cell.png", "cell.mrc"], "cell.mrc"),
+        (["cell.jpg", "cell.png"], "cell.png"),
+    ],
+)
+@pytest.mark.parametrize("given", [list, reversed])
+def test_a_picture_of_an_image_is_left_out_for_it(tmp_path, names, taken, given):
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.touch()
+    found = find_inputs(given(paths), tmp_path / "out")
+    assert [job.name for job in found.jobs] == [taken]
+    assert not found.refused
+    [picture] = set(names) - {taken}
+    [said] = found.left_out
+    assert said.startswith(f"{picture} is left out for {taken} beside it")
+
+
+def test_a_picture_in_another_folder_is_none_of_the_image(tmp_path):
+    paths = [tmp_path / "day1" / "cell.jpg", tmp_path / "day2" / "cell.tif"]
+    found = find_inputs(paths, tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["cell.jpg"]
+    assert [job.name for job, _ in found.refused] == ["cell.tif"]
 
 
 def test_an_image_that_is_spread_over_files_is_one_job(tmp_path):

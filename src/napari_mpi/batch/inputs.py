@@ -22,6 +22,8 @@ WORK_FOLDER = ".napari-mpi"
 """Where a batch keeps its records and unfinished work, inside the output folder."""
 
 _SUFFIXES = (*SUFFIXES, ZARR_SUFFIX)
+# JPEG loses pixels, and PNG is most often a screenshot.
+_PICTURE_RANKS = {".jpg": 0, ".jpeg": 0, ".png": 1}
 
 
 @dataclass(frozen=True)
@@ -132,17 +134,40 @@ def find_inputs(
                 "which are not denoised again."
             )
         for job in _jobs_of(source, place, output, ending, labels, parts):
-            if clash := taken.get(job.target):
+            clash = taken.setdefault(job.target, job)
+            if clash is job:
+                continue
+            if _is_picture_of(clash, job):
+                taken[job.target] = job
+                found.left_out.append(_left_out_for(clash, job))
+            elif _is_picture_of(job, clash):
+                found.left_out.append(_left_out_for(job, clash))
+            else:
                 said = (
                     f"its result would be {job.target.name}, as that of "
                     f"{clash.source}: rename one, or give the folder above both, whose "
                     "folders the results keep."
                 )
                 found.refused.append((job, said))
-            else:
-                taken[job.target] = job
-                found.jobs.append(job)
+    found.jobs.extend(taken.values())
     return found
+
+
+def _is_picture_of(one: Job, other: Job) -> bool:
+    """Whether an image is the other one, saved in a lesser format to be looked at."""
+    is_lesser = _rank(one.source) < _rank(other.source)
+    return is_lesser and one.source.parent == other.source.parent
+
+
+def _rank(path: Path) -> int:
+    return _PICTURE_RANKS.get(path.suffix.lower(), len(_PICTURE_RANKS))
+
+
+def _left_out_for(picture: Job, image: Job) -> str:
+    return (
+        f"{picture.name} is left out for {image.source.name} beside it, which holds "
+        "the measured values. Rename it to denoise it, too."
+    )
 
 
 def _jobs_of(
