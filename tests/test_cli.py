@@ -209,6 +209,7 @@ def test_pixels_that_the_output_cannot_hold_are_refused_before_the_work(
     path = tmp_path / "wide.tif"
     tifffile.imwrite(path, noisy.astype(np.int64))
     command = ["denoise", str(path), "-o", str(tmp_path), "--n-iter", "100000"]
+    command += ["--pixel-type", "input"]
     assert main(command) == 1
     assert "cannot hold int64 pixels: name a .tif" in capsys.readouterr().err
 
