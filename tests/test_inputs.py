@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,37 @@ def test_parts_behind_a_link_are_recognised(tmp_path):
     for file in files:
         (links / file.name).symlink_to(file)
     assert len(find_inputs([links], tmp_path / "out").jobs) == 1
+
+
+def write_store(path):
+    """Describe a folder as an OME-Zarr image."""
+    path.mkdir(parents=True)
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    (path / ".zattrs").write_text(json.dumps({"multiscales": [{}]}))
+
+
+@pytest.mark.parametrize("given", ["", "*", "**/*", "cells"])
+def test_an_ome_zarr_folder_of_any_name_is_an_image(tmp_path, given):
+    write_store(tmp_path / "data" / "cells")
+    write_store(tmp_path / "data" / "cells" / "labels")
+    found = find_inputs([tmp_path / "data" / given], tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["cells"]
+    assert found.jobs[0].target.name == "cells_denoised.ome.tif"
+    assert not found.refused
+
+
+def test_a_linked_folder_is_left_out_and_told(folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "c.tif").touch()
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "day2" / "again").symlink_to(folder / "day1")
+    found = find_inputs([folder], tmp_path / "out")
+    assert "c.tif" not in {job.source.name for job in found.jobs}
+    [said] = found.left_out
+    assert f"{folder / 'linked'} is a link to a folder" in said
+    found = find_inputs([folder / "linked"], tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["c.tif"]
 
 
 def test_what_finds_nothing_is_told(folder, tmp_path):

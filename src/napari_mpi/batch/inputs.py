@@ -15,6 +15,7 @@ from napari_mpi.batch.errors import reason
 from napari_mpi.batch.results import ENDINGS, is_result, target_name
 from napari_mpi.io.files import list_parts, list_series, stem_of
 from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX
+from napari_mpi.io.zarr_reader import looks_like_image
 
 __all__ = ["WORK_FOLDER", "Inputs", "Job", "find_inputs"]
 
@@ -227,7 +228,9 @@ def _files(
     for given in map(Path, inputs):
         n_found, n_refused = 0, len(found.refused)
         try:
-            places, folder, nothing = _places(given, output, refuse)
+            places, folder, nothing = _places(
+                given, output, refuse, found.left_out.append
+            )
             for place in places:
                 n_found += 1
                 yield folder / place, place
@@ -238,12 +241,15 @@ def _files(
 
 
 def _places(
-    path: Path, output: Path, refuse: Callable[[Path, str], None]
+    path: Path,
+    output: Path,
+    refuse: Callable[[Path, str], None],
+    leave_out: Callable[[str], None],
 ) -> tuple[Iterator[Path], Path, str]:
     """Return the images, the folder that they are in, and what to say if none is."""
     if path.is_dir() and not _is_image(path):
         nothing = f"holds no image (looked for {', '.join(_SUFFIXES)})."
-        return _below(path, output, refuse), path.resolve(), nothing
+        return _below(path, output, refuse, leave_out), path.resolve(), nothing
     if not path.exists() and glob.has_magic(str(path)):
         fixed = next(up for up in path.parents if not glob.has_magic(str(up)))
         nothing = "no image fits this pattern."
@@ -256,20 +262,25 @@ def _matching(pattern: Path, fixed: Path, output: Path) -> Iterator[Path]:
     for path in sorted(folder.glob(str(pattern.relative_to(fixed)))):
         place = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in place.parts)
-        if _is_image(path) and not hidden and not _is_output(path, output, folder):
+        if hidden or not _is_image(path) or _is_output(path, output, folder):
+            continue
+        # A store may hold further images, which are read with it.
+        if not any(_is_image(folder / up) for up in place.parents[:-1]):
             yield place
 
 
 def _below(
-    given: Path, output: Path, refuse: Callable[[Path, str], None]
+    given: Path,
+    output: Path,
+    refuse: Callable[[Path, str], None],
+    leave_out: Callable[[str], None],
 ) -> Iterator[Path]:
     def report(error: OSError) -> None:
         refuse(Path(error.filename), f"cannot be searched: {error.strerror}.")
 
     folder = given.resolve()
     for parent, folders, files in os.walk(folder, onerror=report):
-        # A folder that is called as images are is an image, such as a store of chunks.
-        images = [name for name in folders if _is_image(Path(name))]
+        images = [name for name in folders if _is_image(Path(parent, name))]
         folders[:] = sorted(
             name
             for name in folders
@@ -277,13 +288,26 @@ def _below(
             and not name.startswith(".")
             and not _is_output(Path(parent, name), output, folder)
         )
+        for path in (Path(parent, name) for name in folders):
+            # What is linked within the folder is found anyway.
+            there = Path(os.path.realpath(path))
+            if path.is_symlink() and not there.is_relative_to(folder):
+                leave_out(
+                    f"{given / path.relative_to(folder)} is a link to a folder, which "
+                    "is not followed: give it, too, to denoise what is in it."
+                )
         for name in sorted([*files, *images]):
-            if _is_image(Path(name)):
+            if name in images or _is_image(Path(parent, name)):
                 yield Path(parent, name).relative_to(folder)
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    """Whether a file or folder is called as images are, or is a store of one."""
+    if path.name.startswith("."):
+        return False
+    return path.suffix.lower() in _SUFFIXES or (
+        path.is_dir() and looks_like_image(path)
+    )
 
 
 def _is_output(path: Path, output: Path, searched: Path) -> bool:
