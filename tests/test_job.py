@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import warnings
 from threading import Thread
 
@@ -14,8 +15,10 @@ from napari_mpi import denoise_files
 from napari_mpi.batch.api import checked_settings
 from napari_mpi.batch.inputs import find_inputs
 from napari_mpi.batch.job import finished, run_job
+from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.files import read_image, write_image
 from napari_mpi.training.synthetic import fluorescence_image
+from napari_mpi.weights.loading import BUNDLED, save_weights
 
 OPTIONS = {"preset": "fast", "noise": "correlated", "n_passes": 2}
 
@@ -159,6 +162,17 @@ def test_a_change_in_another_part_of_the_image_is_noticed(rng, settings, tmp_pat
     files[1].write_bytes(files[1].read_bytes()[:-8] + bytes(8))
     os.utime(files[1], ns=(newest - 10**9, newest - 10**9))  # as a copy keeps it
     assert not run_job(job, settings).earlier
+
+
+def test_weights_under_another_name_are_the_same_and_others_are_not(job, tmp_path):
+    first, moved = tmp_path / "lab.safetensors", tmp_path / "lab-2026.safetensors"
+    shutil.copy(BUNDLED["universal"], first)
+    run_job(job, checked_settings(OPTIONS | {"weights": first}))
+    first.rename(moved)
+    again = checked_settings(OPTIONS | {"weights": moved})
+    assert run_job(job, again).earlier
+    save_weights(moved, Hourglass(1, 1))
+    assert not run_job(job, again).earlier
 
 
 @pytest.mark.parametrize("package", ["napari_mpi", "torch"])

@@ -90,7 +90,8 @@ class Settings:
         options = {
             key: asdict(value) if isinstance(value, FillConfig) else value
             for key, value in asked.items()
-            if value is not None
+            # Weights are told by what they hold, wherever they lie by now.
+            if value is not None and key != "weights"
         }
         return {
             "napari_mpi": napari_mpi.__version__,
