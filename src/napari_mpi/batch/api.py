@@ -64,7 +64,7 @@ def checked_settings(
     options["weights"] = load_weights(options["weights"]).source
     if not options["weights"]:
         raise ValueError("Weights of a batch come from a file: save them first.")
-    options["device"] = str(resolve_device(options["device"]))
+    resolve_device(options["device"])  # again where the work is done
     if threads < 1:
         raise ValueError(f"threads is {threads}: expected at least 1.")
     return Settings(options, bool(noise_map), threads)
@@ -108,7 +108,8 @@ def iter_batch(
     if scheduler is not None:
         records = on_cluster(inputs.jobs, settings, scheduler)
     elif workers > 0:
-        all_cards = settings.options["device"] == "cuda"
+        device = resolve_device(settings.options["device"])
+        all_cards = device == torch.device("cuda")
         n_cards = torch.cuda.device_count() if all_cards else 0
         records = in_processes(inputs.jobs, settings, workers, n_cards)
     else:

@@ -85,7 +85,10 @@ class Settings:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return everything that decides on a result, for JSON."""
+        """Return everything that decides on a result, for JSON.
+
+        To be asked where the work is done: "auto" is another device elsewhere.
+        """
         asked = self.options
         options = {
             key: asdict(value) if isinstance(value, FillConfig) else value
