@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from image_files import write_spread
 
 from napari_mpi import denoise_files
 from napari_mpi.cli import main
@@ -84,6 +85,21 @@ def test_results_in_the_folder_itself_are_left_out(folder, capsys):
     assert len(list(folder.rglob("*_denoised*.tif"))) == 2
 
 
+def test_files_of_one_image_are_told_and_denoised_once(tmp_path, rng, capsys):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_spread(folder, rng.poisson(30, (2, 16, 18)).astype(np.uint16))
+    assert batch(folder, "-o", tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert said.out.split() == [str(tmp_path / "out" / "z0_denoised.ome.tif")]
+    assert "z0.ome.tif is one image together with z1.ome.tif" in said.err
+    with pytest.warns(UserWarning, match=r"together with z1\.ome\.tif"):
+        assert (
+            len(denoise_files(folder, tmp_path / "out", noise="correlated", n_passes=2))
+            == 1
+        )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,9 +122,9 @@ def test_what_is_wrong_for_all_is_said_once(
 def test_a_dry_run_refuses_what_a_run_could_not_write(tmp_path, capsys, rng):
     folder = tmp_path / "data"
     folder.mkdir()
-    tifffile.imwrite(folder / "a.tif", rng.integers(0, 99, (32, 32), np.int64))
+    tifffile.imwrite(folder / "a.tif", rng.integers(0, 2**40, (32, 32), np.int64))
     assert batch(folder, "-o", tmp_path / "out", "--dry-run") == 1
-    assert "error: a.tif: OME-TIFF cannot hold int64" in capsys.readouterr().err
+    assert "a.tif: the format of the result cannot hold" in capsys.readouterr().err
 
 
 def test_a_result_s_name_is_refused_where_a_folder_is_expected(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from docks import TIMEOUT, finish
+from image_files import write_spread
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
@@ -130,6 +131,16 @@ def test_from_the_menu_to_a_folder_of_results_and_their_report(
     )
     widget.report_button.native.click()
     assert shown == [str(out / "batch.html")]
+
+
+def test_what_was_left_out_is_told_where_no_file_is_chosen(widget, folder, qtbot):
+    write_spread(folder, np.zeros((2, 16, 18), np.uint16))
+    widget.list_files()
+    finish(widget, qtbot)
+    assert "z1.ome.tif" not in rows(widget)
+    assert "together with z1.ome.tif" in widget.details.toPlainText()
+    choose(widget, "a.tif")
+    assert "together with" not in widget.details.toPlainText()
 
 
 def test_some_files_are_denoised_into_ome_zarr(widget, folder, out, qtbot):

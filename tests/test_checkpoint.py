@@ -208,7 +208,9 @@ def test_discarding_a_training_before_its_first_step_keeps_an_earlier_checkpoint
 ):
     run(clean_images, output, settings())
     earlier = output.with_suffix(".ckpt").read_bytes()
-    iter_pretrain(clean_images, output, settings(), device="cpu").discard()
+    iter_pretrain(
+        clean_images, output, settings(), device="cpu", overwrite=True
+    ).discard()
     assert output.with_suffix(".ckpt").read_bytes() == earlier
 
 

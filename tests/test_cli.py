@@ -209,6 +209,7 @@ def test_pixels_that_the_output_cannot_hold_are_refused_before_the_work(
     path = tmp_path / "wide.tif"
     tifffile.imwrite(path, noisy.astype(np.int64))
     command = ["denoise", str(path), "-o", str(tmp_path), "--n-iter", "100000"]
+    command += ["--pixel-type", "input"]
     assert main(command) == 1
     assert "cannot hold int64 pixels: name a .tif" in capsys.readouterr().err
 
@@ -226,6 +227,30 @@ def test_demo_prints_the_gain_and_writes_files_to_look_at(tmp_path, capsys):
         "demo_noise.ome.tif",
         "demo_truth.ome.tif",
     }
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--planes", "0"], "--planes is 0: expected at least 1."),
+        (["--size", "15"], "--size is 15: expected at least 16."),
+    ],
+)
+def test_a_demo_of_nothing_is_refused(tmp_path, capsys, option, said):
+    assert main(["demo", "-o", str(tmp_path / "out"), *option]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_name_the_image_that_they_are_about(tmp_path, capsys):
+    paths = [tmp_path / f"{name}.tif" for name in "ab"]
+    for path in paths:
+        tifffile.imwrite(path, np.full((32, 32), 7, np.uint16))
+    assert main(["denoise", *map(str, paths), "-o", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    for path in paths:
+        assert f"warning: {path.name}: The image is constant" in said
 
 
 def test_info_names_versions_devices_and_weights(capsys):

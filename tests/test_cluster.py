@@ -59,6 +59,26 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(folder, tmp_pa
     assert {record.status for record in records} == {"done"}
 
 
+def test_each_worker_chooses_its_device(folder, tmp_path, monkeypatch):
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        local_directory=str(tmp_path / "dask"),
+    ) as cluster:
+        # Only the machine that gives the command has a card.
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        [record] = denoise_files(
+            folder / "a.tif",
+            tmp_path / "out",
+            scheduler=cluster.scheduler_address,
+            **OPTIONS,
+        )
+    assert record.status == "done"
+    assert record.settings["options"]["device"] == "cpu"
+
+
 def test_an_address_without_a_scheduler_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_mpi.batch.cluster._TIMEOUT", 0.5)
     with pytest.raises(OSError, match="No scheduler answers at tcp://127.0.0.1:9"):

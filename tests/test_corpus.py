@@ -132,6 +132,19 @@ def test_what_earlier_runs_and_trainings_left_is_no_image(folder, rng):
     assert [source.name for source in sources] == ["a.tif", "b.tif", "denoised.ome.tif"]
 
 
+def test_folders_inside_are_told_and_stores_are_taken(clean_images, rng):
+    pytest.importorskip("zarr")
+    (clean_images / "more").mkdir()
+    (clean_images / ".cache").mkdir()
+    store = clean_images / "c.ome.zarr"
+    write_image(store, without_calibration(rng.random((70, 80)), "YX", "c"))
+    with pytest.warns(UserWarning, match=r"not searched; .* their images: more\.$"):
+        (sources,) = load_corpus(clean_images, config(), 1)
+    assert sources[-1].name == "c.ome.zarr"
+    ((alone,),) = load_corpus(store, config(), 1)
+    np.testing.assert_array_equal(alone.planes, sources[-1].planes)
+
+
 def test_a_small_image_is_named(clean_images):
     write(clean_images, "small.tif", np.zeros((64, 50), np.uint8))
     with pytest.raises(

@@ -89,7 +89,7 @@ def put_tiny(path):
 
 
 def put_wide(path):
-    tifffile.imwrite(path, np.arange(400).reshape(20, 20).astype(np.int64))
+    tifffile.imwrite(path, 2**40 + np.arange(400).reshape(20, 20).astype(np.int64))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def put_wide(path):
         (put_nan, "1 of 576 pixels are NaN or infinite"),
         (put_mask, "got bool"),
         (put_tiny, "at least 16x16 are needed"),
-        (put_wide, "OME-TIFF cannot hold int64"),
+        (put_wide, "cannot hold int64 pixels, and float32 is exact up to 16777216"),
     ],
 )
 def test_a_file_that_is_no_good_image(folder, spoil, said):

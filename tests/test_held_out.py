@@ -170,7 +170,9 @@ def test_what_cannot_spare_a_part_is_not_compared(tmp_path, rng, output):
 def test_looking_at_the_preview_does_not_change_the_training(clean_images, output):
     run(clean_images, output, settings())
     undisturbed = load_weights(output).state
-    training = iter_pretrain(clean_images, output, settings(), device="cpu")
+    training = iter_pretrain(
+        clean_images, output, settings(), device="cpu", overwrite=True
+    )
     previews = [training.preview() for _ in training]
     assert same(load_weights(output).state, undisturbed)
     first, last = previews[0], previews[-1]

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from image_files import write_spread
 
 from napari_mpi.batch.inputs import find_inputs
 
@@ -81,14 +83,96 @@ def test_results_are_never_taken_as_inputs(folder, tmp_path, output):
 
 
 def test_two_images_never_share_a_result(folder, tmp_path):
-    (folder / "b.png").touch()
+    (folder / "b.mrc").touch()
     found = find_inputs([folder], tmp_path / "out")
     targets = [job.target for job in found.jobs]
     assert len(set(targets)) == len(targets) == 4
     [(job, said)] = found.refused
     assert job.name == "b.tif"
     assert "b_denoised.ome.tif" in said
-    assert "b.png" in said
+    assert "b.mrc" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["cell.jpg", "cell.tif"], "cell.tif"),
+        (["cell.JPEG", "cell.nd2"], "cell.nd2"),
+        (["cell.png", "cell.mrc"], "cell.mrc"),
+        (["cell.jpg", "cell.png"], "cell.png"),
+    ],
+)
+@pytest.mark.parametrize("given", [list, reversed])
+def test_a_picture_of_an_image_is_left_out_for_it(tmp_path, names, taken, given):
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.touch()
+    found = find_inputs(given(paths), tmp_path / "out")
+    assert [job.name for job in found.jobs] == [taken]
+    assert not found.refused
+    [picture] = set(names) - {taken}
+    [said] = found.left_out
+    assert said.startswith(f"{picture} is left out for {taken} beside it")
+
+
+def test_a_picture_in_another_folder_is_none_of_the_image(tmp_path):
+    paths = [tmp_path / "day1" / "cell.jpg", tmp_path / "day2" / "cell.tif"]
+    found = find_inputs(paths, tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["cell.jpg"]
+    assert [job.name for job, _ in found.refused] == ["cell.tif"]
+
+
+def test_an_image_that_is_spread_over_files_is_one_job(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    files = write_spread(folder, np.zeros((3, 16, 18), np.uint16))
+    found = find_inputs([folder], tmp_path / "out")
+    [job] = found.jobs
+    assert job.source == files[0]
+    assert job.files == tuple(files)
+    [said] = found.left_out
+    assert "z0.ome.tif is one image together with z1.ome.tif, z2.ome.tif" in said
+    assert not found.refused
+
+
+def test_parts_behind_a_link_are_recognised(tmp_path):
+    files = write_spread(tmp_path, np.zeros((2, 16, 18), np.uint16))
+    links = tmp_path / "links"
+    links.mkdir()
+    for file in files:
+        (links / file.name).symlink_to(file)
+    assert len(find_inputs([links], tmp_path / "out").jobs) == 1
+
+
+def write_store(path):
+    """Describe a folder as an OME-Zarr image."""
+    path.mkdir(parents=True)
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    (path / ".zattrs").write_text(json.dumps({"multiscales": [{}]}))
+
+
+@pytest.mark.parametrize("given", ["", "*", "**/*", "cells"])
+def test_an_ome_zarr_folder_of_any_name_is_an_image(tmp_path, given):
+    write_store(tmp_path / "data" / "cells")
+    write_store(tmp_path / "data" / "cells" / "labels")
+    found = find_inputs([tmp_path / "data" / given], tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["cells"]
+    assert found.jobs[0].target.name == "cells_denoised.ome.tif"
+    assert not found.refused
+
+
+def test_a_linked_folder_is_left_out_and_told(folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "c.tif").touch()
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "day2" / "again").symlink_to(folder / "day1")
+    found = find_inputs([folder], tmp_path / "out")
+    assert "c.tif" not in {job.source.name for job in found.jobs}
+    [said] = found.left_out
+    assert f"{folder / 'linked'} is a link to a folder" in said
+    found = find_inputs([folder / "linked"], tmp_path / "out")
+    assert [job.name for job in found.jobs] == ["c.tif"]
 
 
 def test_what_finds_nothing_is_told(folder, tmp_path):

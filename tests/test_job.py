@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import warnings
 from threading import Thread
 
@@ -7,14 +8,17 @@ import numpy as np
 import pytest
 import tifffile
 from filelock import FileLock
+from image_files import write_spread
 from microscope_files import write_lif
 
 from napari_mpi import denoise_files
 from napari_mpi.batch.api import checked_settings
 from napari_mpi.batch.inputs import find_inputs
 from napari_mpi.batch.job import finished, run_job
+from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.files import read_image, write_image
 from napari_mpi.training.synthetic import fluorescence_image
+from napari_mpi.weights.loading import BUNDLED, save_weights
 
 OPTIONS = {"preset": "fast", "noise": "correlated", "n_passes": 2}
 
@@ -146,6 +150,29 @@ def test_a_change_is_noticed_and_the_image_done_again(job, settings, changed):
     assert record.status == "done"
     assert not record.earlier
     assert run_job(job, settings).earlier
+
+
+def test_a_change_in_another_part_of_the_image_is_noticed(rng, settings, tmp_path):
+    stack = rng.poisson(30, (3, 16, 18)).astype(np.uint16)
+    files = write_spread(tmp_path, stack)
+    [job] = find_inputs([tmp_path], tmp_path / "out").jobs
+    run_job(job, settings)
+    assert run_job(job, settings).earlier
+    newest = files[0].stat().st_mtime_ns
+    files[1].write_bytes(files[1].read_bytes()[:-8] + bytes(8))
+    os.utime(files[1], ns=(newest - 10**9, newest - 10**9))  # as a copy keeps it
+    assert not run_job(job, settings).earlier
+
+
+def test_weights_under_another_name_are_the_same_and_others_are_not(job, tmp_path):
+    first, moved = tmp_path / "lab.safetensors", tmp_path / "lab-2026.safetensors"
+    shutil.copy(BUNDLED["universal"], first)
+    run_job(job, checked_settings(OPTIONS | {"weights": first}))
+    first.rename(moved)
+    again = checked_settings(OPTIONS | {"weights": moved})
+    assert run_job(job, again).earlier
+    save_weights(moved, Hourglass(1, 1))
+    assert not run_job(job, again).earlier
 
 
 @pytest.mark.parametrize("package", ["napari_mpi", "torch"])

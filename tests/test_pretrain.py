@@ -41,6 +41,22 @@ def test_a_training_writes_weights_checkpoint_and_loss_curve(clean_images, outpu
     assert output.with_suffix(".loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("left", "advice"),
+    [("lab.ckpt", "carry on with resume='"), ("lab.safetensors", "another name")],
+)
+def test_what_an_earlier_training_left_is_not_trained_over(
+    clean_images, output, left, advice
+):
+    path = output.with_name(left)
+    path.write_bytes(b"hours of work")
+    with pytest.raises(FileExistsError, match=rf"{left} is there already: .*{advice}"):
+        pretrain(clean_images, output, settings(steps=1), device="cpu")
+    assert path.read_bytes() == b"hours of work"
+    pretrain(clean_images, output, settings(steps=1), device="cpu", overwrite=True)
+    assert path.read_bytes() != b"hours of work"
+
+
 def test_the_card_says_how_the_weights_were_made(clean_images, output):
     card = pretrain(clean_images, output, settings(seed=4), device="cpu").card
     # One of the two images is held out: they are too small to spare a strip.

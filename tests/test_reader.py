@@ -160,17 +160,24 @@ def test_damage_behind_a_sound_beginning_is_an_error(tmp_path, noisy):
         reader(str(path))
 
 
-@pytest.mark.parametrize("ending", [".ome.zarr", ".ome.tif"])
-def test_channels_of_a_file_have_their_names(tmp_path, rng, ending):
+@pytest.mark.parametrize("ending", [".ome.zarr", ".ome.tif", ".tif"])
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("DAPI", "GFP"), ["cells DAPI", "cells GFP"]),
+        (("", "GFP"), ["cells channel 1", "cells GFP"]),
+    ],
+)
+def test_channels_of_a_file_have_their_names(tmp_path, rng, ending, names, shown):
     path = write(
         tmp_path / f"cells{ending}",
         rng.integers(0, 999, (2, 20, 24), dtype=np.uint16),
         "CYX",
         (1.0, 0.1, 0.1),
         ("pixel", "µm", "µm"),
-        channel_names=("DAPI", "GFP"),
+        channel_names=names,
     )
-    assert [layer.name for layer in layers_of(path)] == ["cells DAPI", "cells GFP"]
+    assert [layer.name for layer in layers_of(path)] == shown
 
 
 def test_a_large_store_becomes_layers_that_are_read_when_looked_at(

@@ -285,6 +285,25 @@ def test_what_imagej_writes_is_understood(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["DAPI", "GFP"] * 3, ("DAPI", "GFP")),
+        ([f"c:{c}/2 z:{z}/3" for z in (1, 2, 3) for c in (1, 2)], ()),
+        (["DAPI", "GFP"], ("DAPI", "GFP")),
+        (["DAPI", "GFP", "DAPI"], ()),
+        ([""] * 6, ()),
+    ],
+)
+def test_labels_of_imagej_name_channels_if_all_planes_agree(
+    tmp_path, rng, labels, names
+):
+    data = rng.integers(0, 999, (3, 2, 20, 24), dtype=np.uint16)
+    metadata = {"axes": "ZCYX", "Labels": labels}
+    tifffile.imwrite(tmp_path / "a.tif", data, imagej=True, metadata=metadata)
+    assert read_image(tmp_path / "a.tif").channel_names == names
+
+
+@pytest.mark.parametrize(
     "units",
     [
         ("nm", "Å", "Å"),

@@ -256,6 +256,21 @@ def test_weights_can_be_saved_in_a_file_of_ones_own(widget, tmp_path, folder, qt
     assert not folder.exists()
 
 
+def test_weights_in_a_file_are_replaced_only_if_that_is_wanted(widget, tmp_path, qtbot):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(b"hours of work")
+    widget.form.place.value = "in a file"
+    widget.form.file.value = path
+    answer("Cancel")
+    widget.train()
+    assert not widget.running
+    assert path.read_bytes() == b"hours of work"
+    answer("Replace")
+    widget.train()
+    finish(widget, qtbot)
+    assert load_weights(path).card["steps"] == 2
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", "universal", "taken"])
 def test_a_name_that_will_not_do_is_refused_before_training(widget, folder, name):
     folder.mkdir()

@@ -106,6 +106,13 @@ def test_version_04_is_read_with_axes_scale_units_and_channels(tmp_path, rng):
     assert image.name == "cells"
 
 
+def test_a_channel_without_a_name_leaves_the_others_theirs(tmp_path, rng):
+    data = rng.integers(0, 999, (2, 20, 24)).astype(np.uint16)
+    channels = [{"color": "00FF00"}, {"label": "GFP"}]
+    path = write_v04(tmp_path / "a.zarr", data, "cyx", omero={"channels": channels})
+    assert read_image(path).channel_names == ("", "GFP")
+
+
 def test_version_05_in_shards_is_read(tmp_path, stack):
     path = tmp_path / "cells.zarr"
     group = zarr.open_group(path, mode="w", zarr_format=3)

@@ -18,7 +18,7 @@ def write(folder, name, array):
 
 
 def run(*args, **kwargs):
-    return list(iter_pretrain(*args, device="cpu", **kwargs))
+    return list(iter_pretrain(*args, device="cpu", overwrite=True, **kwargs))
 
 
 def same(first, second) -> bool:

@@ -52,6 +52,7 @@ class BatchWidget(RunDock):
         self._viewer = napari_viewer
         self._course = BatchCourse()
         self._cancelled = self._failed = False
+        self._left_out = ""
 
         self.form = BatchForm(Preferences.apply())
         self.list_button = PushButton(
@@ -155,7 +156,7 @@ class BatchWidget(RunDock):
             return
         self._cancelled = self._failed = False
         self._listing = work is list_in_thread
-        self._n_images = 0
+        self._n_images, self._left_out = 0, ""
         self._over = set[Key]()  # the images that are done with
         self._counts = Counter[str]()
         self._seconds, self._memory = 0.0, 0
@@ -172,7 +173,9 @@ class BatchWidget(RunDock):
             return
         if isinstance(item, Inputs):
             self._n_images = len(item.jobs) + len(item.refused)
+            self._left_out = "\n".join(item.left_out)
             self.table.begin(item)
+            self._show_details()
             if not self._cancelled:
                 self.status.value = f"Found {self._n_images} images."
             return
@@ -240,7 +243,7 @@ class BatchWidget(RunDock):
         return f"Listed: {counts}; {Forecast(self._seconds, self._memory)} in all."
 
     def _show_details(self) -> None:
-        self.details.setPlainText(self.table.details())
+        self.details.setPlainText(self.table.details() or self._left_out)
         self.open_button.enabled = self.table.result() is not None
 
     def _offer_report(self) -> None:

@@ -61,7 +61,8 @@ class BatchTask:
         )
         found = find_inputs(self.paths, self.output, ENDINGS[self.format])
         if not found.jobs:
-            why = " ".join(f"{job.name}: {said}" for job, said in found.refused)
+            refused = [f"{job.name}: {said}" for job, said in found.refused]
+            why = " ".join([*refused, *found.left_out])
             if found.n_results:
                 why += (
                     f" {found.n_results} files are named as results are, and were "

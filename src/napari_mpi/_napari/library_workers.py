@@ -69,6 +69,7 @@ def train_in_thread(
             resume=job.resume,
             device=job.device,
             images=job.images,
+            overwrite=True,  # the dock has asked
         )
         command = yield training
         preview_at = 0.0

@@ -77,13 +77,14 @@ def _to_layers(image: ImageData) -> list[LayerData]:
     if channel < 0:
         return [(image.data, layer | {"metadata": told | records[0]}, "image")]
     channels = np.moveaxis(image.data, channel, 0)
-    names = image.channel_names or numbered_channels(len(channels))
+    numbered = numbered_channels(len(channels))
+    names = image.channel_names or numbered
     colormaps = cycle(_TWO_COLORMAPS if len(channels) == 2 else _COLORMAPS)
     layers: list[LayerData] = []
     for number, data in enumerate(channels):
         one = layer | {"metadata": told | records[number]}
         if len(channels) > 1:
-            one["name"] = f"{image.name} {names[number]}"
+            one["name"] = f"{image.name} {names[number] or numbered[number]}"
             look = {"colormap": next(colormaps), "blending": "additive"}
             one = look | one
         layers.append((data, one, "image"))

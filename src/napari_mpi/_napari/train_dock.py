@@ -34,7 +34,8 @@ __all__ = ["TrainWidget"]
 _REFRESH = 0.25
 _REDRAW = 1.0  # seconds
 _PAUSE_TEXT, _GO_ON_TEXT = "Pause", "Go on"
-_CARRY_ON, _START_ANEW = "Carry on", "Start anew"
+_TITLE = "MPI train weights"
+_CARRY_ON, _START_ANEW, _REPLACE = "Carry on", "Start anew", "Replace"
 _ADVICE = (
     "Take images with much light and little noise. A part of them is held out, to see "
     "whether the new weights are better."
@@ -105,7 +106,7 @@ class TrainWidget(RunDock):
             return
         try:
             Preferences.apply(self.form.start)
-            job = self._with_checkpoint(self.form.job())
+            job = self._ask_about_earlier(self.form.job())
             if job is None:
                 return
             # The weights folder may not be there yet; a file's folder has to be.
@@ -145,14 +146,24 @@ class TrainWidget(RunDock):
             self._worker.send(DISCARD)
         self._set_ending("Cancelled; nothing was saved.")
 
-    def _with_checkpoint(self, job: TrainingJob) -> TrainingJob | None:
-        """Ask whether to carry on an interrupted training of that name."""
+    def _ask_about_earlier(self, job: TrainingJob) -> TrainingJob | None:
+        """Ask whether to replace a training of that name, or to carry it on."""
+        if job.output.exists():
+            answer = ask(
+                self,
+                _TITLE,
+                f"Replace the weights {job.output.name}?",
+                f"They are in {job.output.parent}, and stay there until the new ones "
+                "are saved.",
+                [_REPLACE],
+            )
+            return job if answer == _REPLACE else None
         checkpoint = job.output.with_suffix(".ckpt")
-        if job.output.exists() or not checkpoint.is_file():
+        if not checkpoint.is_file():
             return job
         answer = ask(
             self,
-            "MPI train weights",
+            _TITLE,
             f"A training of {job.output.stem} was interrupted. Carry on with it?",
             "This needs the same images and settings. Starting anew replaces what it "
             "has learnt.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import partial
@@ -63,7 +64,7 @@ def checked_settings(
     options["weights"] = load_weights(options["weights"]).source
     if not options["weights"]:
         raise ValueError("Weights of a batch come from a file: save them first.")
-    options["device"] = str(resolve_device(options["device"]))
+    resolve_device(options["device"])  # again where the work is done
     if threads < 1:
         raise ValueError(f"threads is {threads}: expected at least 1.")
     return Settings(options, bool(noise_map), threads)
@@ -107,7 +108,8 @@ def iter_batch(
     if scheduler is not None:
         records = on_cluster(inputs.jobs, settings, scheduler)
     elif workers > 0:
-        all_cards = settings.options["device"] == "cuda"
+        device = resolve_device(settings.options["device"])
+        all_cards = device == torch.device("cuda")
         n_cards = torch.cuda.device_count() if all_cards else 0
         records = in_processes(inputs.jobs, settings, workers, n_cards)
     else:
@@ -172,6 +174,11 @@ def denoise_files(
     list of Record
         For each image its `status`, the `reason` if it failed, its `target`, and what
         was found.
+
+    Warns
+    -----
+    UserWarning
+        Of each file or folder that was left out.
     """
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
@@ -179,6 +186,8 @@ def denoise_files(
     if format not in ENDINGS:
         raise ValueError(f"format is {format!r}: choose one of {', '.join(ENDINGS)}.")
     found = find_inputs(inputs, Path(output), ENDINGS[format])
+    for said in found.left_out:
+        warnings.warn(said, stacklevel=2)
     return list(
         iter_batch(found, Path(output), settings, workers=workers, scheduler=scheduler)
     )

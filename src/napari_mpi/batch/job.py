@@ -85,12 +85,16 @@ class Settings:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return everything that decides on a result, for JSON."""
+        """Return everything that decides on a result, for JSON.
+
+        To be asked where the work is done: "auto" is another device elsewhere.
+        """
         asked = self.options
         options = {
             key: asdict(value) if isinstance(value, FillConfig) else value
             for key, value in asked.items()
-            if value is not None
+            # Weights are told by what they hold, wherever they lie by now.
+            if value is not None and key != "weights"
         }
         return {
             "napari_mpi": napari_mpi.__version__,
@@ -111,7 +115,7 @@ def finished(job: Job, facts: dict[str, Any]) -> Record | None:
         path = job.target.with_name(name)
         if not path.exists() or (path.is_file() and path.stat().st_size != size):
             return None
-    if record.input is None or not Fingerprint(**record.input).fits(job.source):
+    if record.input is None or not Fingerprint(**record.input).fits(*job.files):
         return None
     # The folder may have been moved since.
     now = Record.of(job, "done")
@@ -183,7 +187,7 @@ def _run_locked(
         return record
     if not job.source.exists():
         raise FileNotFoundError(f"There is no file {job.source}.")
-    print_of_input, known = Fingerprint.of(job.source), known_files(job)
+    print_of_input, known = Fingerprint.of(*job.files), known_files(job)
     parts, staged = job.work_folder / "parts", job.work_folder / "staged"
     _begin(job, {"settings": facts, "sha256": print_of_input.sha256}, parts)
     with _recorded_warnings() as notes, _threads(settings.threads):
@@ -195,7 +199,7 @@ def _run_locked(
             if progress is not None:
                 progress(step)
         result = run.result()
-    if not print_of_input.fits(job.source):
+    if not print_of_input.fits(*job.files):
         raise FileError(
             f"{job.source} was changed while it was at work: run the same command "
             "again when it is complete."

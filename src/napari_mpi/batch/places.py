@@ -51,7 +51,7 @@ def _is_of_another(record: Record, job: Job) -> bool:
         record.status == "done"
         and Path(record.source) != job.source
         and Path(record.source).exists()
-        and sha256_of(job.source) != record.input_sha256
+        and sha256_of(*job.files) != record.input_sha256
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -26,14 +27,14 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells whether a file has changed.
+    """What tells whether the files of an image have changed.
 
     Attributes
     ----------
     size : int
         Bytes.
     mtime_ns : int
-        When it was last written, in nanoseconds.
+        When it was last written, in nanoseconds; of several files the sum.
     sha256 : str
         Hash of what it holds, hexadecimal.
     """
@@ -43,16 +44,16 @@ class Fingerprint:
     sha256: str
 
     @classmethod
-    def of(cls, path: Path) -> Fingerprint:
-        """Look at a file, or at all files of a folder."""
-        return cls(*_size_and_time(path), sha256_of(path))
+    def of(cls, *paths: Path) -> Fingerprint:
+        """Look at files, or at all files of a folder."""
+        return cls(*_size_and_time(*paths), sha256_of(*paths))
 
-    def fits(self, path: Path) -> bool:
-        """Whether a file is still the same; it is read only if it was touched."""
-        size, mtime_ns = _size_and_time(path)
+    def fits(self, *paths: Path) -> bool:
+        """Whether files are still the same; they are read only if one was touched."""
+        size, mtime_ns = _size_and_time(*paths)
         if (size, mtime_ns) == (self.size, self.mtime_ns):
             return True
-        return size == self.size and sha256_of(path) == self.sha256
+        return size == self.size and sha256_of(*paths) == self.sha256
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,11 @@ def _record_of(content: Any) -> Record | None:
     return Record(**content)
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file, or of the names and contents of a folder's files."""
+def sha256_of(*paths: Path) -> str:
+    """Return the hash of a file; of several or of a folder, with the files' names."""
     digest = hashlib.sha256()
-    for file in _files_of(path):
-        if path.is_dir():
-            place = file.relative_to(path).as_posix()
+    for file, place in _files_of(paths):
+        if place:
             digest.update(place.encode(errors="surrogateescape") + b"\0")
         with file.open("rb") as stream:
             while block := stream.read(_BLOCK):
@@ -153,12 +153,19 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
-    stats = [file.stat() for file in _files_of(path)]
-    return sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+def _size_and_time(*paths: Path) -> tuple[int, int]:
+    stats = [file.stat() for file, _ in _files_of(paths)]
+    # A file may be replaced by one that is older than others.
+    return sum(s.st_size for s in stats), sum(s.st_mtime_ns for s in stats)
 
 
-def _files_of(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file())
+def _files_of(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return each file, and the name that tells it from others; none for one alone."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file())
+            found += [(file, file.relative_to(path).as_posix()) for file in inside]
+        else:
+            found.append((path, path.name if len(paths) > 1 else ""))
+    return found

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+import warnings
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_mpi.io.files import ImageData, read_image, require_writable
+import numpy as np
+
+from napari_mpi.io.files import FileError, ImageData, read_image, require_writable
 from napari_mpi.io.ours import require_ours
 from napari_mpi.pipeline.api import Denoising, iter_denoise
 
 __all__ = ["begin_run"]
 
+_LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
+
 
 def begin_run(
     source: Path,
-    files: Iterable[Path],
+    files: Sequence[Path],
     options: dict[str, Any],
     series: int | None = None,
     known: Container[str] = (),
@@ -26,8 +32,8 @@ def begin_run(
     ----------
     source : Path
         The image.
-    files : iterable of Path
-        Where the result is to go.
+    files : sequence of Path
+        Where the result is to go, the denoised image last.
     options : dict
         Keywords of `napari_mpi.iter_denoise`.
     series : int, optional
@@ -42,6 +48,11 @@ def begin_run(
     run : Denoising
         Iterate over it to advance.
 
+    Warns
+    -----
+    UserWarning
+        If the result is float32, as the format knows no pixels like the image's.
+
     Raises
     ------
     FileError
@@ -53,12 +64,50 @@ def begin_run(
         If a file cannot be opened, or the memory is too small.
     """
     image = read_image(source, series)
+    target = files[-1]
+    pixel_type = options.get("pixel_type")
+    if pixel_type is None:
+        pixel_type = getattr(options.get("preset"), "pixel_type", "auto")
+    widened = pixel_type == "auto" and not _can_hold(target, image)
+    if widened:
+        options = options | {"pixel_type": "float32"}
     # What is wrong with the image itself is told first.
     run = iter_denoise(
         image.data, rgb=image.rgb, channel_axis=image.channel_axis, **options
     )
+    in_float = replace(image, data=np.broadcast_to(np.float32(0), image.data.shape))
+    same_type = not widened and pixel_type != "float32"
     for file in files:
-        require_writable(file, image)
+        require_writable(file, image if same_type and file == target else in_float)
         if file.name not in known:
             require_ours(file)
+    if widened:
+        _require_exact(source, image)
+        warnings.warn(
+            "The result is float32, as its format cannot hold "
+            f"{image.data.dtype} pixels.",
+            stacklevel=2,
+        )
     return image, run
+
+
+def _can_hold(file: Path, image: ImageData) -> bool:
+    try:
+        require_writable(file, image)
+    except FileError:
+        return False
+    return True
+
+
+def _require_exact(source: Path, image: ImageData) -> None:
+    """Refuse whole numbers that float32 cannot tell apart."""
+    if image.data.dtype.kind not in "ui":
+        return
+    largest = max(int(image.data.max()), -int(image.data.min()))
+    if largest > _LARGEST_EXACT:
+        raise FileError(
+            f"{source}: the format of the result cannot hold {image.data.dtype} "
+            f"pixels, and float32 is exact up to {_LARGEST_EXACT} only, where these "
+            f"reach {largest}. Convert them to int32 or uint32 if they fit, or else to "
+            "float64."
+        )

@@ -96,6 +96,8 @@ def _batch(args: argparse.Namespace) -> int:
     found = find_inputs(args.inputs, args.output, ENDINGS[args.format])
     if found.n_results:
         say(f"{found.n_results} files are named as results are, and were left out.")
+    for said in found.left_out:
+        say(said)
     workers = args.workers
     if workers is None:
         device = resolve_device(settings.options["device"])

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # this loads torch, which a quick `--help` does without
     from napari_mpi.pipeline.api import Denoised, Denoising
 
-__all__ = ["BAR", "EXIT_FAILED", "EXIT_INTERRUPTED", "finish", "say", "say_error"]
+__all__ = [
+    "BAR",
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "finish",
+    "naming_warnings",
+    "say",
+    "say_error",
+]
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -21,7 +32,21 @@ def say(text: str) -> None:
 
 def say_error(name: object, reason: str) -> None:
     """Tell what went wrong with an image, naming it once."""
-    say(f"error: {reason}" if str(name) in reason else f"error: {name}: {reason}")
+    say(f"error: {_naming(name, reason)}")
+
+
+@contextlib.contextmanager
+def naming_warnings(name: object) -> Iterator[None]:
+    """Let each warning name the image that it is about, once."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(
+            f"warning: {_naming(name, str(message))}"
+        )
+        yield
+
+
+def _naming(name: object, text: str) -> str:
+    return text if str(name) in text else f"{name}: {text}"
 
 
 def finish(run: Denoising, label: str) -> Denoised:

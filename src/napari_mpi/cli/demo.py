@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # this loads torch, which a quick `--help` does without
 
 __all__ = ["add_parser"]
 
+_MIN_SIZE = 16  # pixels; no run takes smaller planes
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
@@ -41,6 +43,12 @@ def _demo(args: argparse.Namespace) -> int:
     from napari_mpi.pipeline.api import iter_denoise
     from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
 
+    for option, value, least in (
+        ("--planes", args.planes, 1),
+        ("--size", args.size, _MIN_SIZE),
+    ):
+        if value < least:
+            raise ValueError(f"{option} is {value}: expected at least {least}.")
     args.output.mkdir(parents=True, exist_ok=True)
     # A clean image and its noise have to be new to the weights: their own seed.
     rng = np.random.default_rng([2024, args.seed])

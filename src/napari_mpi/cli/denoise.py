@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_mpi.batch.errors import reason
-from napari_mpi.cli.console import EXIT_FAILED, finish, say, say_error
+from napari_mpi.cli.console import (
+    EXIT_FAILED,
+    finish,
+    naming_warnings,
+    say,
+    say_error,
+)
 from napari_mpi.cli.fill_options import add_fill_options, fill_options
 
 __all__ = ["add_parser"]
@@ -61,14 +67,15 @@ def _denoise(args: argparse.Namespace) -> int:
     failed = 0
     for source, target in targets.items():
         try:
-            image, run = begin_run(source, files[source], options)
-            if args.forecast:
-                print(f"{source}: {run.forecast()}")
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            require_folder_writable(target.parent)
-            result = finish(run, source.name)
-            write_result(target, image, result, args.noise_map)
+            with naming_warnings(source.name):
+                image, run = begin_run(source, files[source], options)
+                if args.forecast:
+                    print(f"{source}: {run.forecast()}")
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                require_folder_writable(target.parent)
+                result = finish(run, source.name)
+                write_result(target, image, result, args.noise_map)
             _say_findings(source.name, result.report)
         except (ValueError, TypeError, OSError, MemoryError) as error:
             say_error(source, reason(error))

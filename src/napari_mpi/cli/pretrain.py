@@ -105,6 +105,7 @@ def _pretrain(args: argparse.Namespace) -> int:
         init=args.init,
         resume=args.resume,
         device=args.device,
+        overwrite=True,  # or refused above, in the words of the command
     )
     try:
         hidden = None if processes.is_main else True  # None is for: if no terminal

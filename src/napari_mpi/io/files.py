@@ -29,7 +29,7 @@ from napari_mpi.io.image_data import (
 from napari_mpi.io.mrc import HEADER_BYTES, is_mrc, read_mrc
 from napari_mpi.io.ours import require_ours
 from napari_mpi.io.pictures import PICTURE_MAGIC, read_picture
-from napari_mpi.io.tiff import read_tiff, series_of_tiff
+from napari_mpi.io.tiff import parts_of_tiff, read_tiff, series_of_tiff
 from napari_mpi.io.tiff_writer import (
     can_hold_imagej,
     can_hold_ome,
@@ -53,6 +53,7 @@ __all__ = [
     "can_hold_ome",
     "can_read",
     "list_images",
+    "list_parts",
     "list_series",
     "read_image",
     "read_stack",
@@ -110,6 +111,23 @@ def list_series(path: str | os.PathLike[str]) -> tuple[str, ...]:
     if suffix in BIOIO_PACKAGES:
         return _guarded(series_of_bioio, path)
     return ("",)
+
+
+def list_parts(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the other files that the images of a file are spread over.
+
+    OME-TIFF may keep each plane in a file of its own, and each of these files gives
+    the whole image.
+
+    Parameters
+    ----------
+    path : path
+        A file or a Zarr store; the errors are those of `list_series`.
+    """
+    path = _checked(Path(path))
+    if path.suffix.lower() in TIFF_SUFFIXES and not path.is_dir():
+        return _guarded(parts_of_tiff, path)
+    return ()
 
 
 def read_image(path: str | os.PathLike[str], series: int | None = None) -> ImageData:

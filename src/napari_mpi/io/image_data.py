@@ -106,7 +106,7 @@ class ImageData:
     description : str
         Free text that travels in the file.
     channel_names : tuple of str
-        A name for each channel, or none at all.
+        A name for each channel, empty where it has none; or nothing at all.
     translate : tuple of float
         Place of the first pixel along each axis, in the units of the scale; empty
         where unknown.

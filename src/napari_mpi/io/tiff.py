@@ -26,7 +26,7 @@ from napari_mpi.io.tiff_checks import (
     warn_of_rest,
 )
 
-__all__ = ["description_of_tiff", "read_tiff", "series_of_tiff"]
+__all__ = ["description_of_tiff", "parts_of_tiff", "read_tiff", "series_of_tiff"]
 
 _UNITS = {
     "": "pixel",
@@ -54,6 +54,20 @@ def series_of_tiff(path: Path) -> tuple[str, ...]:
     """Return the names of the images in a file, in their order."""
     with tifffile.TiffFile(path) as tif:
         return tuple(one.name for one in _images(tif, path))
+
+
+def parts_of_tiff(path: Path) -> tuple[Path, ...]:
+    """Return the other files that the images of a file are spread over."""
+    with tifffile.TiffFile(path) as tif:
+        if not (tif.is_ome or tif.is_mmstack or tif.is_ndtiff):
+            return ()
+        found = {
+            page.parent.filehandle.path
+            for image in _images(tif, path)
+            for page in image.pages
+            if page is not None
+        }
+        return tuple(map(Path, sorted(found - {tif.filehandle.path})))
 
 
 def description_of_tiff(path: Path) -> str:
@@ -153,6 +167,7 @@ def _tiff_calibration(
         found, description, names = _ome_calibration(tif.ome_metadata, path, number)
     elif tif.is_imagej and tif.imagej_metadata:
         found, description = _imagej_calibration(tif)
+        names = _imagej_channels(tif.imagej_metadata)
     elif tif.is_shaped and tif.shaped_metadata:
         metadata = tif.shaped_metadata[number]
         found = {
@@ -171,8 +186,9 @@ def _tiff_calibration(
     step = {axis: float(value) for axis, (value, _) in found.items()}
     step = {axis: value for axis, value in step.items() if 0 < value < np.inf}
     unit = {axis: _unit(str(found[axis][1])) for axis in step}
-    named = isinstance(names, list | tuple) and all(names)
-    return step, unit, description, tuple(map(str, names)) if named else ()
+    named = isinstance(names, list | tuple) and any(names)
+    channels = tuple(str(name or "") for name in names) if named else ()
+    return step, unit, description, channels
 
 
 def _ome_calibration(
@@ -223,6 +239,18 @@ def _imagej_calibration(
     if "finterval" in metadata:
         found["T"] = metadata["finterval"], metadata.get("tunit", "s")
     return found, str(metadata.get("Info", ""))
+
+
+def _imagej_channels(metadata: dict[str, Any]) -> list[str]:
+    """Return the labels of the first planes, if all others repeat them.
+
+    ImageJ has a label for each plane, the channels of which come first.
+    """
+    labels, number = metadata.get("Labels"), metadata.get("channels")
+    if not isinstance(labels, list) or not isinstance(number, int) or number < 1:
+        return []
+    names = labels[:number]
+    return names if labels == names * (len(labels) // number) else []
 
 
 def _unit(name: str) -> str:

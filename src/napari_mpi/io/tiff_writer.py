@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 import warnings
 from pathlib import Path
@@ -143,6 +144,11 @@ def write_imagej(path: Path, image: ImageData) -> None:
         metadata["Info"] = storable(description)
     order = [axis for axis in "TZCYXS" if axis in axes]
     data = image.data.transpose([axes.index(axis) for axis in order])
+    if "C" in axes and any(image.channel_names):
+        # ImageJ has a label for each plane, and none for channels.
+        n_planes = math.prod(data.shape[: order.index("Y")])
+        names = [storable(name) for name in image.channel_names]
+        metadata["Labels"] = names * (n_planes // len(names))
     _save(
         path,
         data,

@@ -289,9 +289,9 @@ def _unit(axis: Any) -> str:
 
 
 def _channel_names(omero: Any, number: int) -> tuple[str, ...]:
-    """Return the names that viewers show, where there is one for each channel."""
+    """Return the names that viewers show, where every channel is described."""
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list) or len(channels) != number:
         return ()
     names = [one.get("label") if isinstance(one, dict) else None for one in channels]
-    return tuple(str(name) for name in names) if all(names) else ()
+    return tuple(str(name or "") for name in names) if any(names) else ()

@@ -18,6 +18,7 @@ from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import FileError, ImageData, list_images, read_image
+from napari_mpi.io.zarr_reader import looks_like_image
 from napari_mpi.training.stains import stained_image
 from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
 
@@ -140,7 +141,8 @@ def load_corpus(
     Parameters
     ----------
     folders : path or sequence of path
-        Folders of images, 2-D or stacks.
+        Folders of images, 2-D or stacks; folders inside them are not searched, with a
+        warning, except for OME-Zarr images.
     config : PretrainConfig
         The crop size, and whether there has to be a folder.
     channels : int
@@ -176,10 +178,31 @@ def _load_folder(folder: Path, crop_size: int, channels: int) -> list[Source]:
         raise FileNotFoundError(f"There is no folder {folder}.")
     files = (
         (path.name, partial(read_image, path))
-        for path in list_images(folder)
+        for path in _images_in(folder)
         if not _is_curve(path)
     )
     return _sources(files, str(folder), crop_size, channels)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Return the files and OME-Zarr stores, and tell of other folders."""
+    if looks_like_image(folder):
+        return [folder]
+    inside = sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    )
+    stores = [path for path in inside if looks_like_image(path)]
+    skipped = [path.name for path in inside if path not in stores]
+    if skipped:
+        warnings.warn(
+            f"{folder}: folders inside it are not searched; give them, too, to train "
+            f"on their images: {', '.join(skipped[:10])}"
+            f"{', …' * (len(skipped) > 10)}.",
+            stacklevel=3,
+        )
+    return [*list_images(folder), *stores]
 
 
 def _is_curve(path: Path) -> bool:

@@ -68,6 +68,7 @@ def pretrain(
     resume: PathLike | None = None,
     device: str = "auto",
     images: Sequence[ImageData] = (),
+    overwrite: bool = False,
 ) -> Weights:
     """Train weights on clean images and write them to a file.
 
@@ -97,6 +98,8 @@ def pretrain(
         "auto", "cpu", "cuda" or "mps".
     images : sequence of ImageData
         Images that are open already, to train on beside the folders or instead.
+    overwrite : bool
+        Whether to start anew where an earlier training left weights or a checkpoint.
 
     Returns
     -------
@@ -107,6 +110,9 @@ def pretrain(
     ------
     ValueError
         If `output` does not end in ``.safetensors``, or there is no such device.
+    FileExistsError
+        If an earlier training left weights or a checkpoint there, unless it is to be
+        resumed or overwritten.
     FileNotFoundError
         If a folder, the one of `output`, `init` or `resume` does not exist.
     FileError
@@ -126,6 +132,7 @@ def pretrain(
         resume=resume,
         device=device,
         images=images,
+        overwrite=overwrite,
     )
     for _ in training:
         pass
@@ -141,6 +148,7 @@ def iter_pretrain(
     resume: PathLike | None = None,
     device: str = "auto",
     images: Sequence[ImageData] = (),
+    overwrite: bool = False,
 ) -> Training:
     """Do the same as `pretrain`, step by step.
 
@@ -156,6 +164,8 @@ def iter_pretrain(
         raise ValueError(f"The output {output} has to end in .safetensors.")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"The folder {output.parent} does not exist.")
+    if resume is None and not overwrite:
+        _require_unused(output)
     require_folder_writable(output.parent)
     processes = join_processes(device)
     initial = None if init is None else load_weights(init)
@@ -165,6 +175,20 @@ def iter_pretrain(
     if resume is not None:
         training.resume(Path(resume))
     return training
+
+
+def _require_unused(output: Path) -> None:
+    checkpoint = output.with_suffix(".ckpt")
+    if checkpoint.is_file():
+        raise FileExistsError(
+            f"{checkpoint} is there already: carry on with resume={str(checkpoint)!r}, "
+            "or start anew with overwrite=True."
+        )
+    if output.is_file():
+        raise FileExistsError(
+            f"{output} is there already: choose another name, or replace it with "
+            "overwrite=True."
+        )
 
 
 class Training(Iterator[PretrainStep]):
