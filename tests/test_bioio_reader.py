@@ -6,7 +6,8 @@ import pytest
 from microscope_files import write_czi, write_dv, write_lif, write_nd2
 
 from napari_mpi.io import bioio_reader
-from napari_mpi.io.files import FileError, can_read, list_series, read_image
+from napari_mpi.io.files import FileError, can_read, read_image
+from napari_mpi.io.listing import list_series
 
 for package in ("bioio_czi", "bioio_dv", "bioio_lif", "bioio_nd2", "pylibCZIrw"):
     pytest.importorskip(package)

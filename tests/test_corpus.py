@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+from image_files import write_spread
 from training_runs import write
 
 from napari_mpi.config import PretrainConfig
@@ -143,6 +144,12 @@ def test_folders_inside_are_told_and_stores_are_taken(clean_images, rng):
     assert sources[-1].name == "c.ome.zarr"
     ((alone,),) = load_corpus(store, config(), 1)
     np.testing.assert_array_equal(alone.planes, sources[-1].planes)
+
+
+def test_an_image_that_is_spread_over_files_counts_once(tmp_path, rng):
+    write_spread(tmp_path, rng.integers(0, 4000, (3, 70, 80), np.uint16))
+    ((one,),) = load_corpus(tmp_path, config(), 1)
+    assert one.planes.shape == (3, 1, 70, 80)
 
 
 def test_a_small_image_is_named(clean_images):

@@ -9,10 +9,10 @@ from napari_mpi.io import tiff
 from napari_mpi.io.files import (
     FileError,
     can_read,
-    list_series,
     read_image,
     write_image,
 )
+from napari_mpi.io.listing import list_series
 
 WRITERS = {
     "plain": {},

@@ -13,10 +13,10 @@ from napari_mpi.io.files import (
     FileError,
     ImageData,
     can_read,
-    list_series,
     read_image,
     write_image,
 )
+from napari_mpi.io.listing import list_series
 
 
 def write_v04(path, data, axes, *, scale=None, units=None, levels=1, **attributes):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.results import ENDINGS, is_result, target_name
-from napari_mpi.io.files import list_parts, list_series, stem_of
-from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX
+from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX, stem_of
+from napari_mpi.io.listing import list_parts, list_series
 from napari_mpi.io.zarr_reader import looks_like_image
 
 __all__ = ["WORK_FOLDER", "Inputs", "Job", "find_inputs"]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from napari_mpi.io.atomic import staged
-from napari_mpi.io.bioio_reader import looks_like_bioio, read_bioio, series_of_bioio
+from napari_mpi.io.bioio_reader import looks_like_bioio, read_bioio
 from napari_mpi.io.image_data import (
     BIOIO_PACKAGES,
     MRC_SUFFIXES,
@@ -26,10 +24,11 @@ from napari_mpi.io.image_data import (
     chosen_series,
     stem_of,
 )
+from napari_mpi.io.listing import checked, guarded, is_store, list_images, without_parts
 from napari_mpi.io.mrc import HEADER_BYTES, is_mrc, read_mrc
 from napari_mpi.io.ours import require_ours
 from napari_mpi.io.pictures import PICTURE_MAGIC, read_picture
-from napari_mpi.io.tiff import parts_of_tiff, read_tiff, series_of_tiff
+from napari_mpi.io.tiff import read_tiff
 from napari_mpi.io.tiff_writer import (
     can_hold_imagej,
     can_hold_ome,
@@ -40,10 +39,8 @@ from napari_mpi.io.tiff_writer import (
     write_plain,
 )
 from napari_mpi.io.zarr_reader import (
-    is_zarr,
     looks_like_image,
     read_zarr,
-    series_of_zarr,
 )
 from napari_mpi.io.zarr_writer import require_storable, write_zarr
 
@@ -52,9 +49,6 @@ __all__ = [
     "ImageData",
     "can_hold_ome",
     "can_read",
-    "list_images",
-    "list_parts",
-    "list_series",
     "read_image",
     "read_stack",
     "require_writable",
@@ -62,72 +56,9 @@ __all__ = [
     "write_image",
 ]
 
-_Read = TypeVar("_Read")
 # Classic and BigTIFF, little and big endian.
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
-
-
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the images in a folder by their endings, in natural order.
-
-    Parameters
-    ----------
-    folder : path
-        Folders inside it are not searched.
-    """
-    files = (path for path in Path(folder).iterdir() if path.is_file())
-    chosen = [
-        path
-        for path in files
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
-    return sorted(chosen, key=_natural_key)
-
-
-def list_series(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return the names of the images in a file, in their order.
-
-    Most files hold one, whose name may be empty. The pixels are not looked at.
-
-    Parameters
-    ----------
-    path : path
-        A file or a Zarr store.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at `path`.
-    FileError
-        If the file is damaged or no image.
-    """
-    path = _checked(Path(path))
-    suffix = path.suffix.lower()
-    if _is_store(path):
-        return _guarded(series_of_zarr, path)
-    if suffix in TIFF_SUFFIXES:
-        return _guarded(series_of_tiff, path)
-    if suffix in BIOIO_PACKAGES:
-        return _guarded(series_of_bioio, path)
-    return ("",)
-
-
-def list_parts(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return the other files that the images of a file are spread over.
-
-    OME-TIFF may keep each plane in a file of its own, and each of these files gives
-    the whole image.
-
-    Parameters
-    ----------
-    path : path
-        A file or a Zarr store; the errors are those of `list_series`.
-    """
-    path = _checked(Path(path))
-    if path.suffix.lower() in TIFF_SUFFIXES and not path.is_dir():
-        return _guarded(parts_of_tiff, path)
-    return ()
 
 
 def read_image(path: str | os.PathLike[str], series: int | None = None) -> ImageData:
@@ -155,48 +86,20 @@ def read_image(path: str | os.PathLike[str], series: int | None = None) -> Image
         that is not installed.
     """
     path = Path(path)
-    if path.is_dir() and not _is_store(path):
+    if path.is_dir() and not is_store(path):
         return _read_folder(path)
-    _checked(path)
+    checked(path)
     suffix = path.suffix.lower()
-    if _is_store(path):
-        return _native(_guarded(lambda path: read_zarr(path, series), path))
+    if is_store(path):
+        return _native(guarded(lambda path: read_zarr(path, series), path))
     if suffix in TIFF_SUFFIXES:
-        image = _guarded(lambda path: read_tiff(path, series), path)
+        image = guarded(lambda path: read_tiff(path, series), path)
     elif suffix in BIOIO_PACKAGES:
-        image = _guarded(lambda path: read_bioio(path, series), path)
+        image = guarded(lambda path: read_bioio(path, series), path)
     else:
         chosen_series(path, [""], series)
-        image = _guarded(read_mrc if suffix in MRC_SUFFIXES else read_picture, path)
+        image = guarded(read_mrc if suffix in MRC_SUFFIXES else read_picture, path)
     return image if isinstance(image.data, np.memmap) else _native(image)
-
-
-def _checked(path: Path) -> Path:
-    """Return the path of a file or store with a known ending, and refuse others."""
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}.")
-    if not path.is_file() and not path.is_dir():
-        raise FileError(
-            f"{path} is no file with an image, but a pipe or a device: choose another."
-        )
-    suffix = path.suffix.lower()
-    if _is_store(path):
-        return path
-    if suffix not in SUFFIXES:
-        raise FileError(
-            f"{path}: cannot read the format {suffix or 'without an ending'!r}; "
-            f"expected one of {', '.join((*SUFFIXES, ZARR_SUFFIX))}."
-        )
-    if path.stat().st_size == 0:
-        raise FileError(
-            f"{path} is empty (0 bytes), expected an image. Copy it again from its "
-            "source."
-        )
-    return path
-
-
-def _is_store(path: Path) -> bool:
-    return path.suffix.lower() == ZARR_SUFFIX or (path.is_dir() and is_zarr(path))
 
 
 def _native(image: ImageData) -> ImageData:
@@ -254,7 +157,7 @@ def can_read(path: str | os.PathLike[str]) -> bool:
     path = Path(path)
     try:
         if path.is_dir():
-            if _is_store(path):
+            if is_store(path):
                 return looks_like_image(path)
             images = list_images(path)
             return bool(images) and can_read(images[0])
@@ -364,38 +267,13 @@ def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:
         known_axes(image)
 
 
-def _guarded(reader: Callable[[Path], _Read], path: Path) -> _Read:
-    """Give every way in which a damaged file can fail one kind of error."""
-    try:
-        return reader(path)
-    except (FileError, PermissionError):
-        raise
-    except MemoryError as error:
-        raise MemoryError(
-            f"{path} does not fit into the free memory ({str(error) or 'none left'}). "
-            "Close other programs, or read a part of it elsewhere and save that."
-        ) from error
-    except Exception as error:
-        if "imagecodecs" in str(error):
-            raise FileError(
-                f"{path} is compressed in a way that needs a further package "
-                f"({error}). Run `pip install imagecodecs`, or save it uncompressed."
-            ) from error
-        raise FileError(
-            f"{path} is damaged or not what its ending says ({error}). Copy it again "
-            "from its source, or open it in another program to see what it is."
-        ) from error
-
-
 def _read_folder(folder: Path) -> ImageData:
     paths = list_images(folder)
     if not paths:
         raise FileError(
             f"{folder} holds no readable image (looked for {', '.join(SUFFIXES)})."
         )
+    paths = without_parts(paths)
+    if len(paths) == 1:
+        return read_image(paths[0])
     return read_stack(paths, folder.resolve().name)
-
-
-def _natural_key(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.arrays.spread import evenly
 from napari_mpi.config import PretrainConfig
-from napari_mpi.io.files import FileError, ImageData, list_images, read_image
+from napari_mpi.io.files import FileError, ImageData, read_image
+from napari_mpi.io.listing import list_images, without_parts
 from napari_mpi.io.zarr_reader import looks_like_image
 from napari_mpi.training.stains import stained_image
 from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
@@ -202,7 +203,7 @@ def _images_in(folder: Path) -> list[Path]:
             f"{', …' * (len(skipped) > 10)}.",
             stacklevel=3,
         )
-    return [*list_images(folder), *stores]
+    return [*without_parts(list_images(folder)), *stores]
 
 
 def _is_curve(path: Path) -> bool:
