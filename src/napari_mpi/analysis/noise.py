@@ -27,10 +27,9 @@ from napari_mpi.analysis.noise_blocks import (
 )
 from napari_mpi.analysis.shared_noise import (
     COARSE,
-    HIGH,
-    HIGH_STRIDE,
     SHARED,
     NeighbourCorrelation,
+    high_blocks,
     image_correlation,
 )
 from napari_mpi.analysis.stripes import STRIPED, stripe_variances
@@ -273,7 +272,7 @@ def estimate_noise(
 
     coarse = Blocks.of(sample, COARSE, intensity=depends_on)
     fine = Blocks.of(sample, _FINE, intensity=depends_on)
-    high = Blocks.of(sample, HIGH, intensity=depends_on, stride=HIGH_STRIDE)
+    high = high_blocks(sample, depends_on)
     flattest = coarse.flattest(fit_noise_level(coarse))
     flattest_fine = fine.flattest(fit_noise_level(fine))
     if (flattest**2).mean() > _STRUCTURED * (flattest_fine**2).mean():

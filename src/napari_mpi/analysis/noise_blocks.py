@@ -35,6 +35,9 @@ Array = NDArray[np.float64]
 # Of the blocks of like intensity, this share is taken to be flat.
 _FLAT_SHARE = 0.05
 _N_BINS, _FEWEST_BINS, _LEAST_BLOCKS = 12, 3, 60
+# Means of blocks that differ by no more than so many standard deviations in all may be
+# of one intensity, and differ by noise.
+_BY_NOISE = 8.0
 _MAX_BLOCKS = 20_000
 # Share of pixels at the ends of the range that a block may have.
 _MOST_AT_END = 0.1
@@ -254,7 +257,8 @@ def fit_noise_level(
         it does after a gamma correction or a logarithm. So does structure.
     """
     n_bins = int(np.clip(len(blocks.mean) // _LEAST_BLOCKS, 1, _N_BINS))
-    if n_bins < _FEWEST_BINS:
+    deviation = np.sqrt(np.median(blocks.variance) / blocks.residual[0].size)
+    if n_bins < _FEWEST_BINS or np.ptp(blocks.mean) < _BY_NOISE * deviation:
         n_bins = 1
     degrees_of_freedom = blocks.residual[0].size - blocks.removed.shape[1]
     means, variances = [], []

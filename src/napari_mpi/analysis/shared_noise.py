@@ -22,9 +22,9 @@ from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 __all__ = [
     "COARSE",
     "HIGH",
-    "HIGH_STRIDE",
     "SHARED",
     "NeighbourCorrelation",
+    "high_blocks",
     "image_correlation",
     "residual_correlation",
 ]
@@ -35,8 +35,12 @@ _TINY = float(np.finfo(float).tiny)
 COARSE = polynomials(16, 1)
 """What large blocks are less of: these hold more than one correlation length."""
 
-HIGH, HIGH_STRIDE = low_frequencies(16), 4
-"""What high frequencies are what is left of, and how far apart such blocks begin."""
+HIGH = low_frequencies(16)
+"""What high frequencies are what is left of."""
+
+# Such blocks begin this far apart at most, and closer in small planes: with fewer than
+# this, too few have any one intensity, and of noise only the darkest would be seen.
+_STRIDE, _FEWEST = 4, 400
 
 _LOW = HIGH.shape[1] / HIGH.shape[0]  # share of the degrees of freedom
 
@@ -163,6 +167,18 @@ def image_correlation(
     return _found(found, share, uneven, whitest)
 
 
+def high_blocks(planes: Array, intensity: Array | None = None) -> Blocks:
+    """Cut planes (N, Y, X) into blocks of which high frequencies are left.
+
+    Their means are those of `intensity`, if that is given.
+    """
+    size = int(np.sqrt(len(HIGH)))
+    n_planes, height, width = planes.shape
+    n_places = n_planes * (height - size + 1) * (width - size + 1)
+    stride = int(np.clip(np.sqrt(n_places / _FEWEST), 1, _STRIDE))
+    return Blocks.of(planes, HIGH, intensity=intensity, stride=stride)
+
+
 def residual_correlation(
     planes: NDArray[Any], predicted: NDArray[Any], most: tuple[float, float]
 ) -> NeighbourCorrelation:
@@ -188,7 +204,7 @@ def residual_correlation(
         for lags, limit in zip((along_y, along_x), most, strict=True)
     )
     uneven = _unevenness(blocks, level, along_y, along_x)
-    blocks = Blocks.of(noisy, HIGH, stride=HIGH_STRIDE)
+    blocks = high_blocks(noisy)
     high_level = fit_noise_level(blocks)
     share = high_level.rms(noisy) / max(level.rms(noisy), _TINY)
     whitest = _Whitest.of(noisy, Blocks.of(noisy, COARSE), high_level)
