@@ -34,3 +34,21 @@ def test_settings_that_overrule_the_choice_are_told_beside_it(noisy):
     settings = {"n_iter": 0, "n_passes": 2}
     choice = denoise(noisy, **settings, batch_size=2).report["choice"]
     assert choice.endswith("Set otherwise: n_iter, n_passes.")
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "n_iter"),
+    [
+        ((64, 64), {}, 60),
+        ((3, 64, 64), {}, 180),
+        ((3, 64, 64), {"adapt_to": "plane"}, 60),
+        ((64, 256), {}, 120),
+        ((256, 256), {}, 240),
+        ((64, 64), {"n_iter": 200}, 200),
+        ((64, 64), {"preset": "fast"}, 80),
+        ((64, 64), {"preset": "paper"}, 1000),
+    ],
+)
+def test_a_small_plane_is_not_learnt_by_heart(shape, settings, n_iter, rng):
+    run = iter_denoise(rng.poisson(9, shape), noise="independent", **settings)
+    assert run.result().report["config"]["n_iter"] == n_iter

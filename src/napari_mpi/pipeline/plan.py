@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -33,6 +34,9 @@ Correction = Callable[[NoiseEstimate, NDArray[Any]], NoiseEstimate]
 
 _BEYOND = 0.5  # by so much noise may take scaled values beyond 0 and 1
 _LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
+# Crops that a pixel is in while the network learns, in the mean. After more of them it
+# knows the noise of a small plane by heart; planes of 256x256 pixels have so many.
+_MOST_CROPS = 120
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ class Plan:
         if not store.constant:
             noise = _measured(store, request, weights, device, seed, correct)
         config, choice = request.config(noise, weights, device)
+        if request.preset in MEASURING and "n_iter" not in request.settings:
+            config = _not_by_heart(config, store)
         side = min(store.grid.plane_shape[:2])
         if config.crop_size is not None:
             side = min(side, config.crop_size)
@@ -204,6 +210,17 @@ def _measured(
         light = None if intensity is None else intensity[some]
         noise = with_strongest(noise, planes[some], light)
     return noise
+
+
+def _not_by_heart(config: FillConfig, store: PlaneStore) -> FillConfig:
+    """Return settings with fewer iterations where there is little to learn from."""
+    if config.crop_size is None or config.n_iter == 0:
+        return config
+    sides = store.grid.plane_shape[:2]
+    n_planes = len(store.filled) if config.adapt_to == "stack" else 1
+    n_crops = n_planes * math.prod(side / min(side, config.crop_size) for side in sides)
+    most = math.ceil(_MOST_CROPS * n_crops / config.batch_size)
+    return replace(config, n_iter=min(config.n_iter, max(most, 1)))
 
 
 def _require_scaled(sample: NDArray[Any]) -> None:
