@@ -228,7 +228,7 @@ def test_weights_that_never_saw_noise_adapt_to_a_noise_kind_that_is_given(clean,
         return run.result().report["config"]["n_iter"]
 
     assert n_iter(aware) == 0
-    assert n_iter(unaware) == PRESETS["auto"].n_iter
+    assert n_iter(unaware) > 0
 
 
 @pytest.mark.parametrize("name", ["brick", "grass"])
