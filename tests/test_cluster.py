@@ -30,15 +30,19 @@ def folder(rng, tmp_path):
     return folder
 
 
-def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(folder, tmp_path):
-    alone = denoise_files(folder, tmp_path / "alone", **OPTIONS)
-    with distributed.LocalCluster(
-        n_workers=2,
+def a_cluster(n_workers, tmp_path):
+    return distributed.LocalCluster(
+        n_workers=n_workers,
         threads_per_worker=1,
         processes=True,
         dashboard_address=None,
         local_directory=str(tmp_path / "dask"),
-    ) as cluster:
+    )
+
+
+def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(folder, tmp_path):
+    alone = denoise_files(folder, tmp_path / "alone", **OPTIONS)
+    with a_cluster(2, tmp_path) as cluster:
         pids = [worker.pid for worker in cluster.workers.values()]
 
         def kill_one_at_work():
@@ -60,13 +64,7 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(folder, tmp_pa
 
 
 def test_each_worker_chooses_its_device(folder, tmp_path, monkeypatch):
-    with distributed.LocalCluster(
-        n_workers=1,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        local_directory=str(tmp_path / "dask"),
-    ) as cluster:
+    with a_cluster(1, tmp_path) as cluster:
         # Only the machine that gives the command has a card.
         monkeypatch.setattr("torch.cuda.is_available", lambda: True)
         [record] = denoise_files(

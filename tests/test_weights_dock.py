@@ -203,13 +203,18 @@ def test_the_dock_fits_a_narrow_column_and_every_control_has_a_tooltip(widget):
         assert control.toolTip()
 
 
-def test_closing_the_dock_ends_a_download(viewer, server, widget, folder, qtbot):
+def slow_download(server, widget, qtbot):
+    """Begin a download that waits in its middle; return its worker."""
     server.fault = "slow"
     widget.choose("lab")
     answer("Download")
     widget.download_button.click()
     qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=TIMEOUT)
-    worker = widget._worker
+    return widget._worker
+
+
+def test_closing_the_dock_ends_a_download(viewer, server, widget, folder, qtbot):
+    worker = slow_download(server, widget, qtbot)
     viewer.window.remove_dock_widget(widget)
     widget.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
@@ -220,12 +225,7 @@ def test_closing_the_dock_ends_a_download(viewer, server, widget, folder, qtbot)
 
 
 def test_closing_the_window_ends_a_download(viewer, server, widget, folder, qtbot):
-    server.fault = "slow"
-    widget.choose("lab")
-    answer("Download")
-    widget.download_button.click()
-    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=TIMEOUT)
-    worker = widget._worker
+    worker = slow_download(server, widget, qtbot)
     viewer.close()
     worker.quit()  # as napari asks of all workers at its end
     server.go_on.set()

@@ -21,7 +21,6 @@ from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 
 __all__ = [
     "COARSE",
-    "HIGH",
     "SHARED",
     "NeighbourCorrelation",
     "high_blocks",
@@ -35,14 +34,13 @@ _TINY = float(np.finfo(float).tiny)
 COARSE = polynomials(16, 1)
 """What large blocks are less of: these hold more than one correlation length."""
 
-HIGH = low_frequencies(16)
-"""What high frequencies are what is left of."""
+_HIGH = low_frequencies(16)  # what high frequencies are what is left of
 
 # Such blocks begin this far apart at most, and closer in small planes: with fewer than
 # this, too few have any one intensity, and of noise only the darkest would be seen.
 _STRIDE, _FEWEST = 4, 400
 
-_LOW = HIGH.shape[1] / HIGH.shape[0]  # share of the degrees of freedom
+_LOW = _HIGH.shape[1] / _HIGH.shape[0]  # share of the degrees of freedom
 
 SHARED = 0.2
 """Below this correlation of neighbours, noise counts as independent."""
@@ -109,7 +107,7 @@ class _Whitest:
         flat = blocks.residual.reshape(len(blocks.residual), -1)
         energy = (flat**2).sum(axis=1)
         # The cosines are orthonormal, and the plane is among those that are low.
-        high = (energy - ((flat @ HIGH) ** 2).sum(axis=1)) / (1 - _LOW)
+        high = (energy - ((flat @ _HIGH) ** 2).sum(axis=1)) / (1 - _LOW)
         white = high / np.maximum(energy, _TINY)
         number = max(_FEWEST_WHITEST, int(_WHITEST_SHARE * len(white)))
         chosen = np.argsort(-white)[:number]
@@ -150,7 +148,7 @@ def image_correlation(
     planes : ndarray
         Noisy planes, shape (N, Y, X), at least 16 pixels a side.
     coarse, high : Blocks
-        Their blocks, less `COARSE` and less `HIGH`.
+        Their blocks, less `COARSE`, and those of `high_blocks`.
     flattest : ndarray
         Blocks that hold hardly any structure, shape (N, B, B).
     light : ndarray
@@ -172,11 +170,11 @@ def high_blocks(planes: Array, intensity: Array | None = None) -> Blocks:
 
     Their means are those of `intensity`, if that is given.
     """
-    size = int(np.sqrt(len(HIGH)))
+    size = int(np.sqrt(len(_HIGH)))
     n_planes, height, width = planes.shape
     n_places = n_planes * (height - size + 1) * (width - size + 1)
     stride = int(np.clip(np.sqrt(n_places / _FEWEST), 1, _STRIDE))
-    return Blocks.of(planes, HIGH, intensity=intensity, stride=stride)
+    return Blocks.of(planes, _HIGH, intensity=intensity, stride=stride)
 
 
 def residual_correlation(
