@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # this loads torch, which a quick `--help` does without
 
 __all__ = ["add_parser"]
 
+_MIN_SIZE = 16  # pixels; no run takes smaller planes
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the command line."""
@@ -36,7 +38,6 @@ def _demo(args: argparse.Namespace) -> int:
     import numpy as np
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-    from napari_mpi.arrays.planes import MIN_SIZE
     from napari_mpi.batch.results import write_result
     from napari_mpi.io.files import ImageData, write_image
     from napari_mpi.pipeline.api import iter_denoise
@@ -44,7 +45,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     for option, value, least in (
         ("--planes", args.planes, 1),
-        ("--size", args.size, MIN_SIZE),
+        ("--size", args.size, _MIN_SIZE),
     ):
         if value < least:
             raise ValueError(f"{option} is {value}: expected at least {least}.")
