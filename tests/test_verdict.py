@@ -65,6 +65,16 @@ def test_what_little_noise_is_left_of_a_smooth_image_is_no_structure(rng):
     assert verdict(clean + noise, denoised).warnings == ()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_left_of_the_noise_of_a_small_bright_place_is_no_structure(seed):
+    rows, columns = np.mgrid[:64, :64]
+    distance = np.hypot(rows - 50, columns - 10)
+    photons = 3 + 15 / (1 + np.exp((distance - 18) / 6))[np.newaxis]
+    noisy = np.random.default_rng(seed).poisson(photons).astype(float)
+    denoised = photons + 0.5 * ndimage.gaussian_filter(noisy - photons, (0, 2, 2))
+    assert verdict(noisy, denoised).structure_removed == 0
+
+
 @pytest.mark.parametrize("share", [0.5, 0.4])
 def test_half_removed_noise_is_called_remaining(noisy, clean, share):
     result = verdict(noisy, share * noisy + (1 - share) * clean)

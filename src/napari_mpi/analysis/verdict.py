@@ -25,6 +25,9 @@ _STRONGEST = 0.02  # share of pixels with the strongest fine structure
 # holds the rest of it there: up to so many standard deviations of its fine part, and
 # more of noise that neighbours share.
 _BY_CHANCE, _BY_CHANCE_IF_SHARED = 1.3, 1.6
+# In small planes few places decide, and those are the strongest that have noise left in
+# them: structure has to stand out by so many standard deviations of what noise does.
+_BEYOND_DOUBT = 7.0
 # Of a normal distribution, over the median of absolute values.
 _STD_PER_MEDIAN = 1.4826
 # Limits beyond which the user is warned.
@@ -43,8 +46,6 @@ class Verdict:
     ----------
     std : float
         Standard deviation of the noise map, in the image's units.
-    expected_std : float
-        Standard deviation of the noise that was estimated before the run.
     noise_left : float
         Noise of the denoised image as a share of the noise that was there.
     structure_removed : float
@@ -65,7 +66,6 @@ class Verdict:
     """
 
     std: float
-    expected_std: float
     noise_left: float
     structure_removed: float
     correlation: float
@@ -118,14 +118,14 @@ def judge(
             left = math.sqrt(max(left**2 - noise.texture**2, 0))
         left /= before
     at_end = np.isin(denoised, limits) & ~np.isin(noisy, limits)
+    expected = _expected(after if intensity is None else intensity, noise)
     found = {
         "std": float(difference.std()),
-        "expected_std": noise.rms,
         "noise_left": left,
-        "structure_removed": _structure_removed(after, difference, noise.shared),
-        "correlation": _excess_correlation(
-            after if intensity is None else intensity, difference, noise
+        "structure_removed": _structure_removed(
+            after, difference, expected, noise.shared
         ),
+        "correlation": _excess_correlation(difference / expected, noise),
         "drift": drift,
         "clipped": float(at_end.mean()),
         "rounding": noise.rounding if denoised.dtype.kind in "ui" else 0.0,
@@ -172,16 +172,32 @@ def _in_words(found: dict[str, float]) -> list[str]:
     return said
 
 
-def _structure_removed(after: Array, difference: Array, shared: bool) -> float:
+def _expected(intensity: NDArray[Any], noise: NoiseEstimate) -> Array:
+    """Return the standard deviation of each pixel's noise, which is nowhere 0."""
+    if noise.negligible:
+        return np.ones(intensity.shape)
+    variance = np.maximum(noise.variance(intensity), (1e-3 * noise.rms) ** 2)
+    deviation: Array = np.sqrt(variance)
+    return deviation
+
+
+def _structure_removed(
+    after: Array, difference: Array, expected: Array, shared: bool
+) -> float:
     kept, removed = _band(after), _band(difference)
     strong = np.abs(kept) >= np.quantile(np.abs(kept), 1 - _STRONGEST)
-    energy = float((kept[strong] ** 2).sum())
+    strongest = kept * strong
+    energy = float((strongest**2).sum())
     if energy == 0:
         return 0.0
-    product = float((kept[strong] * removed[strong]).sum())
+    product = float((strongest * removed).sum())
     typical = _STD_PER_MEDIAN * float(np.median(np.abs(removed)))
     by_chance = typical * (_BY_CHANCE_IF_SHARED if shared else _BY_CHANCE)
-    if product <= by_chance * math.sqrt(energy * strong.sum()):
+    # The band of a sum is the sum of bands: this is how noise makes the product vary.
+    deviation = float(np.linalg.norm(_band(strongest) * expected))
+    if product <= max(
+        by_chance * math.sqrt(energy * strong.sum()), _BEYOND_DOUBT * deviation
+    ):
         return 0.0
     ratio = product / energy
     return ratio / (1 + ratio)
@@ -193,14 +209,13 @@ def _band(planes: Array) -> Array:
     return band
 
 
-def _excess_correlation(
-    intensity: NDArray[Any], difference: Array, noise: NoiseEstimate
-) -> float:
-    # Bright noise would drown the rest: each pixel counts in units of its own noise.
+def _excess_correlation(scaled: Array, noise: NoiseEstimate) -> float:
+    """Return how much more neighbours correlate than the noise does.
+
+    Bright noise would drown the rest: each pixel counts in units of its own noise.
+    """
     if noise.negligible:
         return 0.0
-    scale = np.sqrt(np.maximum(noise.variance(intensity), (1e-3 * noise.rms) ** 2))
-    scaled = difference / scale
     scaled = scaled - scaled.mean()
     power = float((scaled**2).mean())
     if power == 0:
