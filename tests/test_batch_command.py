@@ -144,6 +144,7 @@ def test_a_result_s_name_is_refused_where_a_folder_is_expected(
         ({"format": "tiff"}, "choose one of ome-tiff, ome-zarr"),
         ({"rgb": False}, "rgb is taken from each file"),
         ({"channel_axis": 0}, "channel_axis is taken from each file"),
+        ({"workers": -1}, "workers is -1: expected 0 or more"),
     ],
 )
 def test_what_a_batch_cannot_take_is_named(options, said, folder, tmp_path):

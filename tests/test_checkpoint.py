@@ -164,6 +164,16 @@ def test_a_checkpoint_of_other_settings_is_refused_and_they_are_named(
     assert checkpoint.read_bytes() == before
 
 
+def test_a_learning_rate_counts_whether_it_was_chosen_or_given(clean_images, output):
+    steps = iter_pretrain(clean_images, output, settings(steps=2), device="cpu")
+    next(steps)
+    steps.close()
+    checkpoint = output.with_suffix(".ckpt")
+    config = settings(steps=2, learning_rate=2e-3)
+    steps = run(clean_images, output, config, resume=checkpoint)
+    assert [step.step for step in steps] == [2]
+
+
 def test_a_checkpoint_of_other_images_is_refused(clean_images, output, rng):
     steps = iter_pretrain(clean_images, output, settings(), device="cpu")
     next(steps)

@@ -169,6 +169,15 @@ def test_salt_and_pepper_in_single_colours_is_filled(rng):
     assert not result.uncertainty[result.image == salted].any()
 
 
+def test_pixels_of_an_extreme_colour_are_not_stuck(rng):
+    image = rng.integers(90, 110, (96, 96, 3), np.uint8)
+    image[::16, ::16] = (240, 40, 40)  # all three are there in other pixels, too
+    image[0, :3] = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+    image[1, :3] = image[0, :3]
+    report = denoise(image, rgb=True, preset="fast").report
+    assert report["stuck"] == 0
+
+
 def test_a_source_that_takes_long_to_read_is_read_once_and_for_transparency(
     colour_image,
 ):

@@ -129,8 +129,9 @@ def test_a_bad_fill_setting_is_named(field, values):
         ("checkpoint_every", [0]),
         ("learning_rate", [0]),
         ("final_learning_rate", [0, math.inf]),
-        ("mask_ratio", [(0.5, 0.3), (0, 0.5), (0.5, 1)]),
+        ("mask_ratio", [(0.5, 0.3), (0, 0.5), (0.5, 1), 0.5, (0.1, "b")]),
         ("synthetic_share", [-0.1, 1.1, math.nan]),
+        ("noise_share", ["x", None]),
         ("seed", [-1, 0.5]),
     ],
 )
@@ -138,6 +139,18 @@ def test_a_bad_pretrain_setting_is_named(field, values):
     for value in values:
         with pytest.raises(ValueError, match=f"{field} is "):
             PretrainConfig(**{"steps": 1, field: value})
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    config = PretrainConfig(
+        steps=1,
+        mask_ratio=np.array([0.25, 0.5]),
+        noise_share=np.float32(0.5),
+        synthetic_share=np.float64(0.5),
+    )
+    written = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert written["mask_ratio"] == [0.25, 0.5]
+    assert written["noise_share"] == written["synthetic_share"] == 0.5
 
 
 @pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf])

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -67,8 +69,13 @@ def test_a_pass_that_fails_ends_with_its_error(network, batch, monkeypatch):
 
 
 def test_the_threads_of_torch_are_given_back(network, batch):
-    before = torch.get_num_threads()
+    def of_another_thread() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    torch.set_num_threads(2)
     gradients = Gradients(network, bfloat16=False)
+    assert of_another_thread() == 2  # a denoising beside the training has them all
     gradients.backward(*batch)
     gradients.close()
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == of_another_thread() == 2

@@ -196,6 +196,12 @@ def test_the_facts_tell_where_weights_came_from(server, lab_file, folder):
     assert "not opened" in by_name["broken"].origin
 
 
+def test_a_link_that_leads_nowhere_is_no_weights(folder):
+    folder.mkdir()
+    (folder / "gone.safetensors").symlink_to(folder / "nowhere")
+    assert "gone" not in [facts.name for facts in weights_facts()]
+
+
 @pytest.mark.parametrize("held_out", [None, 3, {}, {"gain_db": "much"}])
 def test_a_card_from_anywhere_cannot_break_the_list(held_out, folder):
     folder.mkdir()

@@ -96,6 +96,12 @@ def test_the_default_is_the_bundled_ones():
     assert load_weights().sha256 == load_weights("bundled").sha256
 
 
+def test_loading_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    load_weights().build()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_loaded_weights_pass_through(saved):
     loaded = load_weights(saved)
     assert load_weights(loaded) is loaded

@@ -12,6 +12,7 @@ def test_tiles_are_made_small_enough_for_the_free_memory(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda _: 400 * 2**20)
     size = memory.fitting_tile_size(768, CPU)
     assert memory.pass_bytes(size**2) < 400 * 2**20 < memory.pass_bytes((2 * size) ** 2)
+    assert memory.fitting_tile_size(768, CPU, n_images=3) < size
     monkeypatch.setattr(memory, "available_bytes", lambda _: 0)
     smallest = memory.fitting_tile_size(768, CPU)
     assert memory.smaller_tile_size(smallest) is None
@@ -67,9 +68,13 @@ def test_other_failures_are_not_tried_again(device, error):
         memory.or_on_processor(work, torch.device(device))
 
 
-def test_a_full_memory_of_the_processor_is_said_in_plain_words():
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()],
+)
+def test_a_full_memory_of_the_processor_is_said_in_plain_words(error):
     def work(device):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        raise error
 
     for device in ("cpu", "meta"):
         with pytest.raises(MemoryError, match="Close other programs"):

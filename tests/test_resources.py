@@ -85,6 +85,15 @@ def test_tiles_that_little_memory_makes_smaller_are_told_of(monkeypatch):
     assert large.fallbacks
 
 
+def test_a_plane_that_is_three_images_needs_three_times_the_memory(monkeypatch):
+    free = 2 * memory.training_bytes(64**2)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: free)
+    Resources(torch.device("cpu"), (64, 64)).require_whole_planes()
+    in_colour = Resources(torch.device("cpu"), (64, 64, 3), 3)
+    with pytest.raises(MemoryError, match="whole planes of 64x64 pixels takes"):
+        in_colour.require_whole_planes()
+
+
 def test_planes_that_go_to_the_processor_have_to_fit_there(monkeypatch):
     resources = Resources(torch.device("meta"), (64, 64))
     monkeypatch.setattr(memory, "available_bytes", lambda device: 2**20)

@@ -42,6 +42,14 @@ def test_a_type_that_the_format_does_not_know_becomes_float32(
     assert read_image(target).data.dtype == np.float32
 
 
+def test_a_folder_in_the_result_s_place_is_no_matter_of_the_type(
+    begin, counts, tmp_path
+):
+    (tmp_path / "a_denoised.ome.tif").mkdir()
+    with pytest.raises(FileError, match="is a folder"):  # and no warning of float32
+        begin(counts.astype(np.uint16))
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32, np.float64])
 def test_other_types_stay(begin, counts, dtype):
     _, run = begin(counts.astype(dtype))

@@ -55,6 +55,23 @@ def test_the_page_stands_alone_and_shows_the_pictures(found, tmp_path):
     assert "1 failed, 2 done" in page or "2 done, 1 failed" in page
 
 
+def test_an_image_that_is_refused_is_named_beside_the_one_that_has_its_name(
+    rng, tmp_path
+):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        image = rng.poisson(30, (16, 18)).astype("u2")
+        tifffile.imwrite(tmp_path / folder / "a.tif", image)
+    found = find_inputs([tmp_path / "one", tmp_path / "two"], tmp_path / "out")
+    list(iter_batch(found, tmp_path / "out", SETTINGS))
+    with (tmp_path / "out" / "batch.csv").open(encoding="utf-8-sig") as file:
+        status = {row["source"]: row["status"] for row in csv.DictReader(file)}
+    assert status == {
+        str(tmp_path / "one" / "a.tif"): "done",
+        str(tmp_path / "two" / "a.tif"): "failed",
+    }
+
+
 def test_what_another_run_finishes_meanwhile_is_seen(found, tmp_path):
     summary = Summary(tmp_path / "out", found.jobs)
     run_job(found.jobs[0], SETTINGS)

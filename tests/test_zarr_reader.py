@@ -232,10 +232,10 @@ def test_another_version_is_named(v05):
 
 def test_a_missing_package_is_named_with_the_command(v05, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "yaozarrs", None)
-    with pytest.raises(FileError, match="pip install zarr yaozarrs dask"):
+    with pytest.raises(FileError, match=r"pip install 'napari-mpi\[zarr\]'"):
         read_image(v05)
     image = ImageData(np.zeros((20, 20)), "YX", (1, 1), ("pixel",) * 2)
-    with pytest.raises(FileError, match="pip install zarr yaozarrs dask"):
+    with pytest.raises(FileError, match=r"pip install 'napari-mpi\[zarr\]'"):
         write_image(v05.with_name("b.zarr"), image)
 
 

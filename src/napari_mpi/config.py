@@ -5,25 +5,32 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
-
-from napari_mpi.arrays.intensity import ScalingMode
 
 __all__ = [
     "CORRELATED_RATIO",
     "MEASURING",
     "NOISE_KINDS",
     "PRESETS",
+    "AdaptTo",
     "FillConfig",
+    "MaskShape",
+    "PixelType",
+    "Precision",
     "PretrainConfig",
+    "ScalingMode",
+    "checked_seed",
     "fill_config",
+    "given_settings",
 ]
 
+AdaptTo = Literal["stack", "plane"]
 MaskShape = Literal["pixels", "rows", "columns"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 PixelType = Literal["auto", "input", "float32"]
+ScalingMode = Literal["range", "percentile", "none"]
 
 
 def _require_whole(config: object, name: str, minimum: int) -> None:
@@ -46,6 +53,13 @@ def _require_positive(config: object, name: str) -> None:
     value = getattr(config, name)
     if not isinstance(value, Real) or not 0 < float(value) < math.inf:
         raise ValueError(f"{name} is {value!r}: expected a finite number above 0.")
+    object.__setattr__(config, name, float(value))
+
+
+def _require_share(config: object, name: str) -> None:
+    value = getattr(config, name)
+    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"{name} is {value!r}: expected a share, 0 to 1.")
     object.__setattr__(config, name, float(value))
 
 
@@ -130,7 +144,7 @@ class FillConfig:
     crop_size: int | None = None
     batch_size: int = 1
     n_passes: int = 24
-    adapt_to: Literal["stack", "plane"] = "stack"
+    adapt_to: AdaptTo = "stack"
     neighbours: int = 0
     mask_ratio: float = 0.3
     mask_shape: MaskShape = "pixels"
@@ -171,11 +185,11 @@ class FillConfig:
         object.__setattr__(self, "mask_ratio", float(ratio))
         object.__setattr__(self, "averaging", float(averaging))
         _require_positive(self, "learning_rate")
-        _require_choice(self, "scaling", ("range", "percentile", "none"))
-        _require_choice(self, "mask_shape", ("pixels", "rows", "columns"))
-        _require_choice(self, "precision", ("auto", "float32", "mixed", "bfloat16"))
-        _require_choice(self, "adapt_to", ("stack", "plane"))
-        _require_choice(self, "pixel_type", ("auto", "input", "float32"))
+        _require_choice(self, "scaling", get_args(ScalingMode))
+        _require_choice(self, "mask_shape", get_args(MaskShape))
+        _require_choice(self, "precision", get_args(Precision))
+        _require_choice(self, "adapt_to", get_args(AdaptTo))
+        _require_choice(self, "pixel_type", get_args(PixelType))
         for field in fields(self):
             if field.type == "bool":
                 _require_bool(self, field.name)
@@ -388,15 +402,18 @@ class PretrainConfig:
         if self.learning_rate is not None:
             _require_positive(self, "learning_rate")
         _require_positive(self, "final_learning_rate")
-        low, high = self.mask_ratio
+        _require_share(self, "synthetic_share")
+        _require_share(self, "noise_share")
+        try:
+            low, high = map(float, self.mask_ratio)
+        except (TypeError, ValueError):
+            low = high = math.nan
         if not 0 < low <= high < 1:
             raise ValueError(
-                f"mask_ratio is {self.mask_ratio}: expected two shares between 0 and "
+                f"mask_ratio is {self.mask_ratio!r}: expected two shares between 0 and "
                 "1, the lower one first."
             )
-        for name in ("synthetic_share", "noise_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected 0 to 1.")
+        object.__setattr__(self, "mask_ratio", (low, high))
 
     def first_learning_rate(self, *, from_weights: bool) -> float:
         """Return where the schedule begins, with or without weights to start from."""

@@ -105,7 +105,7 @@ class Blocks:
 
     residual: Array  # (N, B, B)
     mean: Array  # (N,)
-    variance: Array  # (N,), per remaining degree of degrees_of_freedom
+    variance: Array  # (N,), per remaining degree of freedom
     removed: Array  # (B * B, n), orthonormal columns that span what was removed
 
     @classmethod

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
+if TYPE_CHECKING:
+    from napari_mpi.config import ScalingMode
+
 __all__ = [
     "Scaling",
-    "ScalingMode",
     "beyond_range",
     "in_floats",
     "seen",
@@ -20,7 +22,6 @@ __all__ = [
     "without_hot_pixels",
 ]
 
-ScalingMode = Literal["range", "percentile", "none"]
 
 # Where the percentiles land: away from 0 and 1, which a sigmoid never reaches.
 _LOW, _HIGH = 0.05, 0.95

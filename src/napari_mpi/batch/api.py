@@ -98,12 +98,14 @@ def iter_batch(
     progress : callable, optional
         It is told of each piece of work that is done in this process.
     """
+    if workers < 0:
+        raise ValueError(f"workers is {workers}: expected 0 or more.")
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     summary = Summary(output, inputs.jobs)
     for job, said in inputs.refused:
         record = Record.of(job, "failed", said)
-        summary.add(job, record)
+        summary.refuse(record)
         yield record
     if scheduler is not None:
         records = on_cluster(inputs.jobs, settings, scheduler)

@@ -109,8 +109,8 @@ def find_inputs(
         Files; patterns with ``*``, ``?`` and ``**``; folders, which are searched with
         all folders inside them.
     output : Path
-        The output folder. Nothing inside it is an input, nor is any file that is
-        named as results are.
+        The output folder, which is left out where a folder around it is searched; so
+        is any file that is named as results are.
     ending : str
         How the names of results end.
     """

@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_mpi.io.files import FileError, ImageData, read_image, require_writable
+from napari_mpi.io.files import (
+    FileError,
+    ImageData,
+    can_hold,
+    read_image,
+    require_writable,
+)
 from napari_mpi.io.ours import require_ours
 from napari_mpi.pipeline.api import Denoising, iter_denoise
 
@@ -68,7 +74,7 @@ def begin_run(
     pixel_type = options.get("pixel_type")
     if pixel_type is None:
         pixel_type = getattr(options.get("preset"), "pixel_type", "auto")
-    widened = pixel_type == "auto" and not _can_hold(target, image)
+    widened = pixel_type == "auto" and not can_hold(target, image.data.dtype)
     if widened:
         options = options | {"pixel_type": "float32"}
     # What is wrong with the image itself is told first.
@@ -89,14 +95,6 @@ def begin_run(
             stacklevel=2,
         )
     return image, run
-
-
-def _can_hold(file: Path, image: ImageData) -> bool:
-    try:
-        require_writable(file, image)
-    except FileError:
-        return False
-    return True
 
 
 def _require_exact(source: Path, image: ImageData) -> None:

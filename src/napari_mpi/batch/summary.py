@@ -67,12 +67,13 @@ class Summary:
         self._refused: list[Record] = []
         self._next = 0.0
 
+    def refuse(self, record: Record) -> None:
+        """Take the record of an image that is no job, whatever job has its name."""
+        self._refused.append(record)
+
     def add(self, job: Job, record: Record) -> None:
         """Take a record, and write the summaries if the last time is a while ago."""
-        if job.id in self._own:
-            self._own[job.id] = record
-        else:
-            self._refused.append(record)
+        self._own[job.id] = record
         started = time.monotonic()
         if started >= self._next:
             self.write()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, get_args
 
-from napari_mpi.config import NOISE_KINDS, PRESETS
+from napari_mpi.config import (
+    NOISE_KINDS,
+    PRESETS,
+    AdaptTo,
+    PixelType,
+    Precision,
+    ScalingMode,
+)
 from napari_mpi.pipeline.replay import COMMAND_SETTINGS
 
 __all__ = ["add_fill_options", "fill_options"]
@@ -25,10 +32,10 @@ def add_fill_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--weights",
-        default="bundled",
+        default="universal",
         metavar="NAME|FILE",
         help="a name that 'napari-mpi weights list' shows, .safetensors or .pth file "
-        "(default bundled)",
+        "(default universal)",
     )
     parser.add_argument(
         "--device", default="auto", help="auto (default), cuda, cuda:1, mps or cpu"
@@ -46,7 +53,7 @@ def add_fill_options(parser: argparse.ArgumentParser) -> None:
         help="passes over each plane after learning (auto, fast)",
     )  # fmt: skip
     expert.add_argument(
-        "--adapt-to", choices=("stack", "plane"),
+        "--adapt-to", choices=get_args(AdaptTo),
         help="learn once from the whole stack (auto, fast), or from each plane",
     )  # fmt: skip
     expert.add_argument(
@@ -67,15 +74,15 @@ def add_fill_options(parser: argparse.ArgumentParser) -> None:
         help="take planes apart into D x D sub-images, against noise that is shared",
     )  # fmt: skip
     expert.add_argument(
-        "--scaling", choices=("range", "percentile", "none"),
+        "--scaling", choices=get_args(ScalingMode),
         help="which intensities the network sees as 0 and 1",
     )  # fmt: skip
     expert.add_argument(
-        "--precision", choices=("auto", "float32", "mixed", "bfloat16"),
+        "--precision", choices=get_args(Precision),
         help="of the network's arithmetic",
     )  # fmt: skip
     expert.add_argument(
-        "--pixel-type", choices=("auto", "input", "float32"),
+        "--pixel-type", choices=get_args(PixelType),
         help="of the result: the input's, or float32; without it, float32 where whole "
         "numbers are too coarse, as counts of few photons are",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from napari_mpi.engine.convolution import gradients_in_bfloat16, in_bfloat16
 from napari_mpi.engine.masking import have_twins, mask_pairs, random_mask
 from napari_mpi.engine.network import Hourglass, memory_format
 
-__all__ = ["MaskedPlane", "predict"]
+__all__ = ["MaskedPlane", "n_images", "predict"]
 
 
 class MaskedPlane:
@@ -112,6 +112,11 @@ def predict(
     ):
         predicted: Tensor = network(noisy * mask, seen)
     return predicted.float()
+
+
+def n_images(n_channels: int, image_channels: int) -> int:
+    """Return as how many images a network of so many channels sees a plane."""
+    return n_channels if image_channels == 1 else 1
 
 
 def _to_images(plane: Tensor, image_channels: int) -> Tensor:

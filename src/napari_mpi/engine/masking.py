@@ -85,6 +85,8 @@ def mask_pairs(
 def have_twins(images: Tensor) -> Tensor:
     """Return which images (B, 1 or 3, H, W) have two equal channels, shape (B,), bool.
 
+    A single channel counts as equal to itself.
+
     A hidden value must not be there to read in another channel, as in gray images that
     are stored as RGB, and in those that a look-up table made magenta or yellow.
     """

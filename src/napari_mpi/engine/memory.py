@@ -51,10 +51,10 @@ def available_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def fitting_tile_size(size: int, device: torch.device) -> int:
-    """Return the size, halved until a tile of it fits into the free memory."""
+def fitting_tile_size(size: int, device: torch.device, n_images: int = 1) -> int:
+    """Return the size, halved until so many tiles of it fit into the free memory."""
     available = _SHARE * available_bytes(device)
-    while size > _SMALLEST_TILE and pass_bytes(size**2) > available:
+    while size > _SMALLEST_TILE and pass_bytes(n_images * size**2) > available:
         size //= 2
     return size
 
@@ -94,7 +94,7 @@ def or_on_processor(work: Callable[[torch.device], _T], device: torch.device) ->
     """
     try:
         return work(device)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         if device.type == "cpu":

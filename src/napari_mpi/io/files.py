@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,12 +43,12 @@ from napari_mpi.io.zarr_reader import (
     looks_like_image,
     read_zarr,
 )
-from napari_mpi.io.zarr_writer import require_storable, write_zarr
+from napari_mpi.io.zarr_writer import can_hold_zarr, require_storable, write_zarr
 
 __all__ = [
     "FileError",
     "ImageData",
-    "can_hold_ome",
+    "can_hold",
     "can_read",
     "read_image",
     "read_stack",
@@ -222,6 +223,14 @@ def write_image(path: str | os.PathLike[str], image: ImageData) -> None:
         # NumPy only counts the values that the disk took.
         code = error.errno or errno.ENOSPC
         raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def can_hold(path: str | os.PathLike[str], dtype: np.dtype[Any]) -> bool:
+    """Whether the format that a name stands for knows a pixel type."""
+    name = Path(path).name.lower()
+    if name.endswith(ZARR_SUFFIX):
+        return can_hold_zarr(dtype)
+    return (can_hold_ome if name.endswith(_OME_SUFFIXES) else can_hold_plain)(dtype)
 
 
 def require_writable(path: str | os.PathLike[str], image: ImageData) -> None:

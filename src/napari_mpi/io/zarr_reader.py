@@ -49,7 +49,7 @@ def require_zarr() -> None:
     except ImportError as error:
         raise FileError(
             f"OME-Zarr needs further packages ({error}). Run "
-            "`pip install zarr yaozarrs dask`, or use OME-TIFF."
+            "`pip install 'napari-mpi[zarr]'`, or use OME-TIFF."
         ) from error
 
 

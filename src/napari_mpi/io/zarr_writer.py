@@ -21,7 +21,7 @@ from napari_mpi.io.image_data import (
 from napari_mpi.io.record import split_record
 from napari_mpi.io.zarr_reader import OWN_KEY, require_zarr
 
-__all__ = ["require_storable", "write_zarr"]
+__all__ = ["can_hold_zarr", "require_storable", "write_zarr"]
 
 # Side of a piece in pixels: a few megabytes, as viewers and networks like them.
 _PIECE = 1024
@@ -31,11 +31,16 @@ _MAX_AXES = 5
 _COLOURS = ("00FFFF", "FFFF00", "FF00FF", "FF0000", "00FF00", "0000FF")
 
 
+def can_hold_zarr(dtype: np.dtype[Any]) -> bool:
+    """Whether OME-Zarr knows this pixel type."""
+    return dtype.kind in "uif" and dtype.itemsize <= 8
+
+
 def require_storable(image: ImageData) -> None:
     """Raise an error if OME-Zarr cannot hold the image, or cannot be written here."""
     require_zarr()
     axes, dtype = image.axes, image.data.dtype
-    if dtype.kind not in "uif" or dtype.itemsize > 8:
+    if not can_hold_zarr(dtype):
         raise FileError(
             f"OME-Zarr cannot hold {dtype} pixels: convert them to float32 first."
         )

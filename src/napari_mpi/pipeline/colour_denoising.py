@@ -132,7 +132,15 @@ class ColourDenoising(JointDenoising):
             if together and number > 0:
                 light = _Component(self._colours, partial(light_in_difference, number))
             part = PlaneGrid.of(component, rgb=False)
-            runs.append(begin(component, part, intensity=light, correct=correct))
+            runs.append(
+                begin(
+                    component,
+                    part,
+                    intensity=light,
+                    correct=correct,
+                    fill_stuck=False,  # they are filled already
+                )
+            )
         self._dtype = np.dtype(image.dtype).newbyteorder("=")
         self._whole = self._dtype.kind in "ui"
         # Noise is as strong in brightness, which is orthonormal, as in the colours.

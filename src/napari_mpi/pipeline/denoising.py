@@ -55,7 +55,8 @@ class Progress:
     plane, n_planes : int
         The plane that is at work, from 0, and how many there are.
     step, n_steps : int
-        Iterations or passes done in this phase, and how many there will be.
+        Iterations, or tiles in all passes over the plane, that are done in this phase,
+        and how many there will be.
     fraction : float
         Share of the whole run that is done, 0 to 1.
     loss : float or None

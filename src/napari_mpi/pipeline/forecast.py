@@ -16,6 +16,7 @@ from napari_mpi.engine import memory
 from napari_mpi.engine.adapt import N_SNAPSHOTS, Adaptation
 from napari_mpi.engine.crops import Crop
 from napari_mpi.engine.devices import wait_for
+from napari_mpi.engine.masked_plane import n_images
 from napari_mpi.engine.passes import TILE_SIZE, Passes, n_passes_made
 from napari_mpi.engine.predictor import Predictor
 from napari_mpi.engine.repeated import can_record
@@ -91,6 +92,7 @@ def forecast(
     number = _N_TRIED_RECORDED if can_record(device) else _N_TRIED
     piece = plane[:, :_PROBE_SIZE, :_PROBE_SIZE].contiguous()
     n_channels, n_pixels = len(plane), plane[0].numel()
+    together = n_images(n_channels, weights.image_channels)
     probe = Adaptation(
         [Crop.to_learn_from(piece)] * 2,
         weights.build(),
@@ -118,7 +120,7 @@ def forecast(
     n_kept = min(n_planes, 2 * config.neighbours + 1) if joins else 0
     if config.crop_size is None:
         seconds = n_planes * config.n_iter * n_pixels * per_iteration
-        network = memory.training_bytes(n_pixels)
+        network = memory.training_bytes(together * n_pixels)
     else:
         crop = min(config.crop_size**2, n_pixels)
         n_adaptations = 1 if config.adapt_to == "stack" else n_planes
@@ -133,9 +135,10 @@ def forecast(
         n_filterings += 2 if n_kept else 0
         per_plane = n_passes * per_pass + filtering * n_filterings
         seconds += n_planes * n_pixels * per_plane
-        tile = memory.fitting_tile_size(TILE_SIZE, device) ** 2
+        tile = memory.fitting_tile_size(TILE_SIZE, device, together) ** 2
         network = max(
-            memory.training_bytes(crop), memory.pass_bytes(min(tile, n_pixels))
+            memory.training_bytes(together * crop),
+            memory.pass_bytes(together * min(tile, n_pixels)),
         )
     per_pixel = _PLANE_BYTES + n_kept * _KEPT_BYTES
     return Forecast(seconds, network + per_pixel * n_channels * n_pixels)

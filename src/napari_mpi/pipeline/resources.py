@@ -26,6 +26,8 @@ class Resources:
         Where to compute, as long as its memory lasts.
     plane_shape : tuple of int
         Shape of the planes, rows and columns first.
+    n_images : int
+        As how many images the network sees a plane.
 
     Attributes
     ----------
@@ -37,16 +39,20 @@ class Resources:
         What was done each time when memory ran out or was little.
     """
 
-    def __init__(self, device: torch.device, plane_shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, device: torch.device, plane_shape: tuple[int, ...], n_images: int = 1
+    ) -> None:
         self.device = device
         self.tile_size = TILE_SIZE
         self.fallbacks: list[str] = []
-        self._plane_shape = plane_shape
+        self._plane_shape, self._n_images = plane_shape, n_images
         self._filters_fit = True
 
     def fit_tiles(self) -> None:
         """Take tiles that the device has memory for."""
-        self.tile_size = memory.fitting_tile_size(TILE_SIZE, self.device)
+        self.tile_size = memory.fitting_tile_size(
+            TILE_SIZE, self.device, self._n_images
+        )
         # Other tiles give other pixels, by less than the noise that is left.
         if self.tile_size < min(TILE_SIZE, max(self._plane_shape[:2])):
             self._tell(
@@ -63,7 +69,7 @@ class Resources:
             If iterating over whole planes takes more memory than is free.
         """
         height, width = self._plane_shape[:2]
-        needed = memory.training_bytes(height * width)
+        needed = memory.training_bytes(self._n_images * height * width)
         free = memory.available_bytes(self.device)
         if self.device.type == "cpu" and needed > free:
             raise MemoryError(

@@ -16,6 +16,7 @@ from napari_mpi.analysis.verdict import Verdict, judge
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.engine import memory
 from napari_mpi.engine.adapt import State
+from napari_mpi.engine.masked_plane import n_images
 from napari_mpi.engine.passes import PassStep
 from napari_mpi.pipeline.adapting import GroupAdaptation, share_of_adapting
 from napari_mpi.pipeline.checkpoints import Checkpoints, KeptParts
@@ -63,6 +64,8 @@ class StackDenoising(Denoising):
         is read when a plane is filled.
     correct : callable, optional
         Corrects what is measured of the noise by what is known besides.
+    fill_stuck : bool
+        Whether to look for stuck pixels, if the request does not forbid it.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class StackDenoising(Denoising):
         results: Results | None = None,
         intensity: Any = None,
         correct: Correction | None = None,
+        fill_stuck: bool = True,
     ) -> None:
         allocate = partial(allocate_results, image, grid.shape, uncertainty=uncertainty)
         self._grid = grid
@@ -86,14 +90,18 @@ class StackDenoising(Denoising):
             grid,
             results or allocate(),
             intensity,
-            fill_stuck=request.fills_stuck,
+            fill_stuck=request.fills_stuck and fill_stuck,
         )
         self._plan = Plan.make(
             self._store, request, weights, device=device, seed=seed, correct=correct
         )
         if results is None and self.in_float(self._store.dtype):
             self.move_to(allocate(in_float=True))
-        self._resources = Resources(device, grid.plane_shape)
+        self._resources = Resources(
+            device,
+            grid.plane_shape,
+            n_images(3 if grid.rgb else 1, weights.image_channels),
+        )
         self._filler = PlaneFiller(self._store, grid, self._plan, self._resources)
         self._tally = Tally()
         self._kept = KeptParts()
@@ -264,9 +272,9 @@ class StackDenoising(Denoising):
 
     def _adapt_then_fill(self, planes: list[Plane]) -> Generator[Progress, None, None]:
         """Adapt the network on crops, for each plane or for all, then fill planes."""
-        self._resources.fit_tiles()
         if not planes:
             return
+        self._resources.fit_tiles()
         config, n_planes = self._plan.config, self._grid.n_planes
         together = config.adapt_to == "stack"
         groups = [planes] if together else [[plane] for plane in planes]

@@ -153,6 +153,8 @@ def settings_of(
     start = None if initial is None else initial.sha256 or initial.name
     return {
         **asdict(config),
+        # Chosen by the program or by hand, the same rate trains the same weights.
+        "learning_rate": config.first_learning_rate(from_weights=initial is not None),
         "initial_weights": start,
         "images": images.hexdigest(),
         "processes": n_processes,

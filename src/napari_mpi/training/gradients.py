@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Barrier
 
 import torch
 from torch import Tensor
@@ -31,9 +32,7 @@ class Gradients:
         n_workers = 1
         if self._parameters[0].device.type == "cpu":
             n_workers = self._n_threads
-            self._pool = ThreadPoolExecutor(
-                n_workers, initializer=torch.set_num_threads, initargs=(1,)
-            )
+            self._pool = _pool(n_workers)
         self._replicas: SimpleQueue[Hourglass] = SimpleQueue()
         for _ in range(n_workers):
             self._replicas.put(_replica(network))
@@ -65,10 +64,28 @@ class Gradients:
         return sum(float(loss) for loss in losses)
 
     def close(self) -> None:
-        """End the threads and give torch its own back."""
+        """End the threads."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(self._n_threads)
+
+
+def _pool(n_workers: int) -> ThreadPoolExecutor:
+    """Return a pool of threads that compute with one thread each."""
+    n_threads = torch.get_num_threads()
+    all_here = Barrier(n_workers + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        all_here.wait()
+
+    pool = ThreadPoolExecutor(n_workers, initializer=begin)
+    for _ in range(n_workers):  # none is idle before all are here
+        pool.submit(int)
+    all_here.wait()
+    # What one thread is told counts for threads that begin later, too, as those of a
+    # denoising beside the training.
+    torch.set_num_threads(n_threads)
+    return pool
 
 
 def _replica(network: Hourglass) -> Hourglass:

@@ -48,13 +48,12 @@ def starting_network(initial: Weights | None, config: PretrainConfig) -> Hourgla
 
 def baseline(initial: Weights | None, config: PretrainConfig) -> tuple[str, Hourglass]:
     """Return what a training has to beat, by name and as a network."""
-    with torch.random.fork_rng(devices=[]):
-        # Weights from nothing have to beat what everyone has already. So have those
-        # for RGB that began with gray ones, which mix the colours at first.
-        weights = initial or load_weights("bundled")
-        if config.rgb and weights.image_channels == 1:
-            weights = load_weights("universal-rgb")
-        return weights.name, starting_network(weights, config)
+    # Weights from nothing have to beat what everyone has already. So have those for RGB
+    # that began with gray ones, which mix the colours at first.
+    weights = initial or load_weights()
+    if config.rgb and weights.image_channels == 1:
+        weights = load_weights("universal-rgb")
+    return weights.name, starting_network(weights, config)
 
 
 def _for_rgb(gray: Mapping[str, Tensor]) -> dict[str, Tensor]:

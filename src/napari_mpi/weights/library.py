@@ -280,7 +280,9 @@ def installed_weights() -> dict[str, Path]:
     folder = weights_folder()
     if not folder.is_dir():
         return {}
-    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file()
+    )
     return {path.stem: path for path in files}
 
 
@@ -360,8 +362,9 @@ def weights_facts() -> list[WeightsFacts]:
 def _facts(
     name: str, place: Literal["bundled", "installed"], path: Path
 ) -> WeightsFacts:
-    size = path.stat().st_size
+    size = 0
     try:
+        size = path.stat().st_size
         weights = load_weights(path)
     except (WeightsError, OSError) as error:
         return WeightsFacts(name, place, str(error), "unknown", "", size, path=path)

@@ -344,7 +344,8 @@ def _checked(
             f"{path} has {first.shape[1]} input and {image_channels} output channels: "
             "expected image channels plus one mask, or a mask per channel."
         )
-    expected = Hourglass(image_channels, mask_channels).state_dict()
+    with torch.device("meta"):  # shapes only: nothing is drawn
+        expected = Hourglass(image_channels, mask_channels).state_dict()
     wrong = sorted(set(expected) ^ set(state)) or [
         key
         for key, value in expected.items()
