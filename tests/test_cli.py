@@ -125,6 +125,8 @@ def test_an_output_that_cannot_be_written_is_said_at_once(image_file, tmp_path, 
     blocker.write_text("a file, not a folder")
     assert main(["denoise", str(image_file), "-o", str(blocker / "out")]) == 1
     assert "blocker" in capsys.readouterr().err
+    assert main(["denoise", str(image_file), "-o", str(blocker)]) == 1
+    assert "blocker is a file: expected a folder" in capsys.readouterr().err
 
 
 def test_missing_permission_is_said_in_words(image_file, tmp_path, capsys, monkeypatch):
@@ -258,7 +260,7 @@ def test_info_names_versions_devices_and_weights(capsys):
     text = capsys.readouterr().out
     for word in ("napari-mpi", "torch", "cpu (", "universal"):
         assert word in text
-    assert "universal: 1 channel" in text
+    assert "universal: for gray images" in text
 
 
 def test_pretrain_makes_weights_that_denoise_takes(image_file, tmp_path, rng, capsys):

@@ -212,6 +212,8 @@ def test_an_empty_frame_within_a_stack_stays_as_it_is(noisy):
         (np.ones((20, 20), bool), TypeError, "got bool"),
         (np.ones((20, 20), complex), TypeError, "got complex128"),
         (np.full((20, 20), "a"), TypeError, "got <U1"),
+        ("a.tif", TypeError, "got the path 'a.tif'.*denoise_files"),
+        (None, TypeError, "got NoneType. Give the pixels"),
         (np.zeros((15, 40)), ValueError, "have 15x40 pixels, and at least 16x16"),
         (np.full((20, 20), np.nan), ValueError, "Every pixel is NaN"),
     ],

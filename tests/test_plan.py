@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_mpi import denoise, iter_denoise
-from napari_mpi.pipeline import plan
+from napari_mpi.pipeline import plan, stack_denoising
 
 
 @pytest.mark.parametrize("faster", ["bfloat16", "float32"])
@@ -32,7 +32,7 @@ def test_sub_images_have_two_pixels_at_least(rng, preset, factor):
 
 def test_settings_that_overrule_the_choice_are_told_beside_it(noisy):
     settings = {"n_iter": 0, "n_passes": 2}
-    choice = denoise(noisy, **settings, batch_size=2).report["choice"]
+    choice = denoise(noisy, **settings, pixel_type="float32").report["choice"]
     assert choice.endswith("Set otherwise: n_iter, n_passes.")
 
 
@@ -52,3 +52,14 @@ def test_settings_that_overrule_the_choice_are_told_beside_it(noisy):
 def test_a_small_plane_is_not_learnt_by_heart(shape, settings, n_iter, rng):
     run = iter_denoise(rng.poisson(9, shape), noise="independent", **settings)
     assert run.result().report["config"]["n_iter"] == n_iter
+
+
+def test_a_forecast_for_more_planes_has_the_iterations_that_these_get(rng, monkeypatch):
+    def of(plane, n_planes, weights, config, device):
+        return n_planes, config.n_iter
+
+    monkeypatch.setattr(stack_denoising, "forecast", of)
+    run = iter_denoise(rng.poisson(9, (64, 64)), noise="independent")
+    assert [run.forecast(), run.forecast(3), run.forecast(9)] == [
+        (1, 60), (3, 180), (9, 240)
+    ]  # fmt: skip

@@ -303,6 +303,12 @@ def fill_config(
         if noise != "independent":
             config = replace(config, own_pixel=False, early_stopping=False)
     given = {key: value for key, value in overrides.items() if value is not None}
+    known = [field.name for field in fields(FillConfig)]
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"There is no setting {name!r}: choose from {', '.join(known)}."
+            )
     return replace(config, **given)
 
 

@@ -64,7 +64,8 @@ class PlaneGrid:
         if len(shape) < n_dims:
             raise ValueError(
                 f"Expected at least {n_dims} dimensions "
-                f"({'Y, X and colour' if rgb else 'Y and X'}), got shape {shape}."
+                f"({'Y, X and colour' if rgb else 'Y and X'}), got shape {shape}. "
+                "Give whole images, not rows of them."
             )
         if 0 in shape:
             raise ValueError(f"The image is empty: its shape is {shape}.")

@@ -131,6 +131,11 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
             f"{output}: results are written as .ome.tif, .tif or .ome.zarr. Name one "
             "of these, or a folder."
         )
+    if output.is_file():
+        raise ValueError(
+            f"{output} is a file: expected a folder, or the name of a result that ends "
+            "in .ome.tif, .tif or .ome.zarr."
+        )
     targets: dict[Path, Path] = {}
     for source in sources:
         stem = stem_of(source.resolve() if source.is_dir() else source)

@@ -34,8 +34,9 @@ def _info(args: argparse.Namespace) -> int:
         print(f"device     {device} ({label})")
     for name in BUNDLED:
         weights = load_weights(name)
+        colours = "RGB" if weights.image_channels == 3 else "gray"
         print(
-            f"weights    {name}: {weights.image_channels} channel, "
+            f"weights    {name}: for {colours} images, "
             f"{weights.card.get('steps', '?')} training steps, "
             f"sha256 {weights.sha256[:12]}"
         )

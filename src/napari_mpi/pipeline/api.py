@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from napari_mpi.arrays.planes import PlaneGrid
 from napari_mpi.config import MEASURING, FillConfig, checked_seed, given_settings
@@ -170,7 +170,7 @@ def iter_denoise(
     if not hasattr(image, "shape") or not isinstance(
         getattr(image, "dtype", None), np.dtype
     ):
-        image = np.asarray(image)
+        image = _as_array(image)
     if np.ma.is_masked(image):
         raise ValueError(
             "Expected an image without a mask. Replace what is masked by what is "
@@ -197,6 +197,22 @@ def iter_denoise(
     if run.unchanged is not None:
         warnings.warn(f"{run.unchanged}; it is returned as it is.", stacklevel=2)
     return run
+
+
+def _as_array(image: ArrayLike) -> NDArray[Any]:
+    """Return what is no array as one."""
+    if isinstance(image, str | os.PathLike):
+        raise TypeError(
+            f"Expected an array, got the path {os.fspath(image)!r}. Read the file "
+            "first, for instance with tifffile.imread, or use denoise_files."
+        )
+    array = np.asarray(image)
+    if array.dtype == object and array.ndim == 0:
+        raise TypeError(
+            f"Expected an array, got {type(image).__name__}. Give the pixels, for "
+            "instance the data of a layer."
+        )
+    return array
 
 
 def _leading_axis(axis: int, grid: PlaneGrid) -> int:

@@ -131,8 +131,8 @@ def what_was_done(report: Mapping[str, Any]) -> list[str]:
         said.append(choice)
     if report.get("widened"):
         said.append(
-            "The result is in float32: rounded to whole numbers, like the input, it "
-            "would lose what lies between them."
+            "The result is in float32, and keeps what lies between the whole numbers "
+            "of the input."
         )
     return said
 

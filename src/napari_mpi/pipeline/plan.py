@@ -32,6 +32,7 @@ __all__ = ["Correction", "Plan", "Request"]
 Correction = Callable[[NoiseEstimate, NDArray[Any]], NoiseEstimate]
 """Takes what planes (N, Y, X) tell of their noise, and corrects it by what is known."""
 
+_NOT_BY_NOISE = ("pixel_type", "precision")  # of settings, they do not depend on it
 _BEYOND = 0.5  # by so much noise may take scaled values beyond 0 and 1
 _LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
 # Crops that a pixel is in while the network learns, in the mean. After more of them it
@@ -51,6 +52,11 @@ class Request:
     def measures(self) -> bool:
         """Whether settings are chosen by the noise that is found."""
         return self.preset in MEASURING and self.noise is None
+
+    @property
+    def fixes_n_iter(self) -> bool:
+        """Whether there are so many iterations, however much there is to learn from."""
+        return self.preset not in MEASURING or "n_iter" in self.settings
 
     @property
     def fills_stuck(self) -> bool:
@@ -81,7 +87,8 @@ class Request:
         set_otherwise = [
             field.name
             for field in fields(config)
-            if getattr(config, field.name) != getattr(choice.config, field.name)
+            if field.name not in _NOT_BY_NOISE
+            and getattr(config, field.name) != getattr(choice.config, field.name)
         ]
         if set_otherwise and not choice.clean:
             reason = f"{choice.reason} Set otherwise: {', '.join(set_otherwise)}."
@@ -109,6 +116,8 @@ class Plan:
         What was made of the noise, if it was chosen by that.
     scaling : Scaling
         To the network's range and back, the same for all planes.
+    n_iter : int
+        Iterations where there is enough to learn from.
     """
 
     request: Request
@@ -118,6 +127,7 @@ class Plan:
     config: FillConfig
     choice: Choice | None
     scaling: Scaling
+    n_iter: int
 
     @property
     def clean(self) -> bool:
@@ -147,8 +157,9 @@ class Plan:
         if not store.constant:
             noise = _measured(store, request, weights, device, seed, correct)
         config, choice = request.config(noise, weights, device)
-        if request.preset in MEASURING and "n_iter" not in request.settings:
-            config = _not_by_heart(config, store)
+        n_iter = config.n_iter
+        if not request.fixes_n_iter:
+            config = _not_by_heart(config, store.grid.plane_shape, len(store.filled))
         side = min(store.grid.plane_shape[:2])
         if config.crop_size is not None:
             side = min(side, config.crop_size)
@@ -160,7 +171,14 @@ class Plan:
         scaling = Scaling.fit(store.sample, config.scaling)
         if config.scaling == "none":
             _require_scaled(store.sample)
-        return cls(request, weights, seed, noise, config, choice, scaling)
+        return cls(request, weights, seed, noise, config, choice, scaling, n_iter)
+
+    def config_for(self, n_planes: int, plane_shape: tuple[int, ...]) -> FillConfig:
+        """Return the settings for so many planes like these."""
+        if self.request.fixes_n_iter:
+            return self.config
+        full = replace(self.config, n_iter=self.n_iter)
+        return _not_by_heart(full, plane_shape, n_planes)
 
     def in_float(self, dtype: np.dtype[Any]) -> bool:
         """Whether the result is to be float32 instead of the input's type."""
@@ -212,14 +230,15 @@ def _measured(
     return noise
 
 
-def _not_by_heart(config: FillConfig, store: PlaneStore) -> FillConfig:
+def _not_by_heart(
+    config: FillConfig, plane_shape: tuple[int, ...], n_planes: int
+) -> FillConfig:
     """Return settings with fewer iterations where there is little to learn from."""
     if config.crop_size is None or config.n_iter == 0:
         return config
-    sides = store.grid.plane_shape[:2]
-    n_planes = len(store.filled) if config.adapt_to == "stack" else 1
-    n_crops = n_planes * math.prod(side / min(side, config.crop_size) for side in sides)
-    most = math.ceil(_MOST_CROPS * n_crops / config.batch_size)
+    n_together = n_planes if config.adapt_to == "stack" else 1
+    places = [side / min(side, config.crop_size) for side in plane_shape[:2]]
+    most = math.ceil(_MOST_CROPS * n_together * math.prod(places) / config.batch_size)
     return replace(config, n_iter=min(config.n_iter, max(most, 1)))
 
 

@@ -168,11 +168,16 @@ class StackDenoising(Denoising):
         planes = self._to_fill()
         if not planes or self._plan.clean:
             return Forecast(0.0, 0)
+        config = self._plan.config
+        if n_planes is None:
+            n_planes = len(planes)
+        else:
+            config = self._plan.config_for(n_planes, self._grid.plane_shape)
         return forecast(
             self._filler.read(planes[0].index),
-            len(planes) if n_planes is None else n_planes,
+            n_planes,
             self._plan.weights,
-            self._plan.config,
+            config,
             self._resources.device,
         )
 

@@ -263,9 +263,10 @@ def import_weights(file: str | os.PathLike[str]) -> Path:
     if taken is not None:
         if hashlib.sha256(taken.read_bytes()).hexdigest() == weights.sha256:
             return taken
+        instead = "" if name in BUNDLED else ", or delete the other weights first"
         raise WeightsError(
             f"There are other weights named {name!r} already ({taken}). Rename the "
-            "file and import it again."
+            f"file and import it again{instead}."
         )
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
