@@ -40,7 +40,7 @@ def test_empty_frames_are_known(rng):
     source = rng.integers(0, 9, (4, 16, 16))
     source[1] = 3
     store = a_store(source)
-    assert store.filled == [(0,), (2,), (3,)]
+    assert store.varying == [(0,), (2,), (3,)]
     assert not store.constant
     assert a_store(np.ones((3, 16, 16))).constant
     assert a_store(np.stack([np.zeros((16, 16)), np.ones((16, 16))])).constant
@@ -58,7 +58,7 @@ def test_transparency_and_a_colour_make_no_frame_a_filled_one(rng):
     frames = rng.integers(0, 9, (3, 16, 16, 4))
     frames[0] = (0, 0, 0, 255)
     frames[1] = (255, 0, 0, 255)
-    assert a_store(frames, rgb=True).filled == [(2,)]
+    assert a_store(frames, rgb=True).varying == [(2,)]
 
 
 def test_a_result_is_rounded_and_the_noise_map_is_what_is_missing(rng):

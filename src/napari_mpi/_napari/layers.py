@@ -13,6 +13,7 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_mpi._napari.roles import RECORD, ROLE
+from napari_mpi.arrays.spread import sampled
 from napari_mpi.arrays.storage import allocate, let_go
 from napari_mpi.pipeline.api import Denoised, denoise
 
@@ -185,7 +186,7 @@ def pictures(result: Denoised, rgb: bool) -> Iterator[Picture]:
             continue
         if rgb:
             values = _gray(values)
-        some = values.reshape(-1)[:: values.size // _MAX_SAMPLE | 1]
+        some = sampled(values, _MAX_SAMPLE)
         limit = float(np.percentile(np.abs(some), _PERCENTILE)) or 1.0
         yield Picture(role, values, limit, result.report)
 

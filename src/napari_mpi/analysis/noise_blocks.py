@@ -16,6 +16,7 @@ from scipy.optimize import nnls
 from scipy.stats import norm
 
 from napari_mpi.arrays.intensity import in_floats
+from napari_mpi.arrays.spread import sampled
 
 __all__ = [
     "Blocks",
@@ -357,8 +358,7 @@ def _blurred() -> tuple[Array, Array]:
 
 def step_of(planes: Array) -> float:
     """Return the smallest distance of two values that occur, 0 if all are equal."""
-    # An odd stride does not fall into step with rows of an even length.
-    values = np.unique(planes.reshape(-1)[:: planes.size // _MAX_VALUES | 1])
+    values = np.unique(sampled(planes, _MAX_VALUES))
     return float(np.diff(values).min()) if len(values) > 1 else 0.0
 
 

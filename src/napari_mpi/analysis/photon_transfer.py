@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mpi.arrays.spread import sampled
+
 __all__ = ["PhotonTransfer", "photon_transfer"]
 
 _MAX_VALUES = 250_000  # known well enough, and computed within milliseconds
+_N_BINS = 16  # of equal width; those with few pixels are left out
 _FEWEST = 30  # pixels that tell a variance
 _PERCENTILES = (0.5, 99.5)
 
@@ -31,9 +34,7 @@ class PhotonTransfer:
     variance: NDArray[np.float64]
 
 
-def photon_transfer(
-    denoised: NDArray[Any], noise_map: NDArray[Any], *, n_bins: int = 16
-) -> PhotonTransfer:
+def photon_transfer(denoised: NDArray[Any], noise_map: NDArray[Any]) -> PhotonTransfer:
     """Return the variance of the noise map over the denoised intensity.
 
     For photon noise and read noise together it is a straight line, whose slope is the
@@ -43,9 +44,6 @@ def photon_transfer(
     ----------
     denoised, noise_map : ndarray
         Of the same shape and units.
-    n_bins : int
-        Intervals of equal width that the intensities are sorted into; those with few
-        pixels are left out.
 
     Examples
     --------
@@ -55,18 +53,17 @@ def photon_transfer(
     >>> photon_transfer(clean, noise).variance.round(-1)
     array([10., 90.])
     """
-    stride = denoised.size // _MAX_VALUES | 1  # odd: in step with no row
-    intensity = np.ravel(denoised)[::stride].astype(np.float64)
-    noise = np.ravel(noise_map)[::stride].astype(np.float64)
+    intensity = sampled(denoised, _MAX_VALUES).astype(np.float64)
+    noise = sampled(noise_map, _MAX_VALUES).astype(np.float64)
     low, high = np.percentile(intensity, _PERCENTILES)
     if not high > low:
         low, high = low - 0.5, low + 0.5
-    edges = np.linspace(low, high, n_bins + 1)[1:-1]
+    edges = np.linspace(low, high, _N_BINS + 1)[1:-1]
     inside = (intensity >= low) & (intensity <= high)
     intensity, noise = intensity[inside], noise[inside]
     place = np.digitize(intensity, edges)
     counts, total, sums, squares = (
-        np.bincount(place, weights, minlength=n_bins)
+        np.bincount(place, weights, minlength=_N_BINS)
         for weights in (None, intensity, noise, noise**2)
     )
     enough = counts >= min(_FEWEST, counts.max())

@@ -10,6 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_mpi.arrays.spread import sampled
+
 if TYPE_CHECKING:
     from napari_mpi.config import ScalingMode
 
@@ -68,9 +70,7 @@ class Scaling:
             return cls(0.0, 1.0)
         if mode == "range" and array.dtype == np.uint8:
             return cls(0.0, 255.0)
-        # An odd stride does not fall into step with rows of an even length.
-        stride = 1 if array.size <= _MAX_SAMPLE else array.size // _MAX_SAMPLE | 1
-        sample = array.reshape(-1)[::stride].astype(np.float64)
+        sample = sampled(array, _MAX_SAMPLE).astype(np.float64)
         low, high = np.percentile(sample, _PERCENTILES)
         if high <= low:  # nearly all pixels equal: use the extremes
             low, high = float(sample.min()), float(sample.max())

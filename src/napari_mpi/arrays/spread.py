@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["evenly", "spread_evenly"]
+__all__ = ["evenly", "sampled", "spread_evenly"]
 
 _T = TypeVar("_T")
 
@@ -30,3 +31,15 @@ def spread_evenly(items: Sequence[_T], number: int) -> list[_T]:
     """Return at most so many of the items, from the first to the last."""
     places = evenly(len(items) - 1, min(len(items), number))
     return [items[place] for place in places]
+
+
+def sampled(array: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return every n-th value of an array of any shape, little more than so many.
+
+    Examples
+    --------
+    >>> sampled(np.arange(10), 4)
+    array([0, 3, 6, 9])
+    """
+    # An odd stride does not fall into step with rows of an even length.
+    return array.reshape(-1)[:: array.size // most | 1]

@@ -23,6 +23,7 @@ WORK_FOLDER = ".napari-mpi"
 """Where a batch keeps its records and unfinished work, inside the output folder."""
 
 _SUFFIXES = (*SUFFIXES, ZARR_SUFFIX)
+_MOST_LISTED = 10  # names, before the others are counted
 # JPEG loses pixels, and PNG is most often a screenshot.
 _PICTURE_RANKS = {".jpg": 0, ".jpeg": 0, ".png": 1}
 
@@ -199,9 +200,9 @@ def _contents(source: Path) -> tuple[list[str], tuple[Path, ...]]:
         return [""], ()  # the job will tell why
 
 
-def _listed(paths: Sequence[Path], most: int = 10) -> str:
-    names = [path.name for path in paths[:most]]
-    more = [f"{len(paths) - most} more"] if len(paths) > most else []
+def _listed(paths: Sequence[Path]) -> str:
+    names = [path.name for path in paths[:_MOST_LISTED]]
+    more = [f"{len(paths) - _MOST_LISTED} more"] if len(paths) > _MOST_LISTED else []
     return ", ".join([*names, *more])
 
 

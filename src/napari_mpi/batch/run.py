@@ -19,10 +19,9 @@ from napari_mpi.io.files import (
 )
 from napari_mpi.io.ours import require_ours
 from napari_mpi.pipeline.api import Denoising, iter_denoise
+from napari_mpi.pipeline.plan import LARGEST_EXACT
 
 __all__ = ["begin_run"]
-
-_LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
 
 
 def begin_run(
@@ -102,10 +101,10 @@ def _require_exact(source: Path, image: ImageData) -> None:
     if image.data.dtype.kind not in "ui":
         return
     largest = max(int(image.data.max()), -int(image.data.min()))
-    if largest > _LARGEST_EXACT:
+    if largest > LARGEST_EXACT:
         raise FileError(
             f"{source}: the format of the result cannot hold {image.data.dtype} "
-            f"pixels, and float32 is exact up to {_LARGEST_EXACT} only, where these "
+            f"pixels, and float32 is exact up to {LARGEST_EXACT} only, where these "
             f"reach {largest}. Convert them to int32 or uint32 if they fit, or else to "
             "float64."
         )

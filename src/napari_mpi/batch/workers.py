@@ -149,8 +149,8 @@ def _prepare(card: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if card is not None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        names = visible.split(",") if visible else [str(card)] * (card + 1)
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[card]
+        name = visible.split(",")[card] if visible else str(card)
+        os.environ["CUDA_VISIBLE_DEVICES"] = name
     parent = multiprocessing.parent_process()
     assert parent is not None
 

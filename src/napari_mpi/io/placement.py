@@ -6,12 +6,12 @@ axes of length one, and a step of an axis whose unit it does not know.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from napari_mpi.io.description import take_lines, with_line
 from napari_mpi.io.image_data import ImageData
 
 __all__ = ["PLACE", "join_placement", "take_placement"]
@@ -42,8 +42,7 @@ def join_placement(image: ImageData, axes: str) -> str:
         "translate": image.translate,
         "layer": image.layer,
     }
-    line = json.dumps({_KEY: told}, ensure_ascii=False)
-    return f"{image.description}\n{line}".strip()
+    return with_line(image.description, _KEY, told)
 
 
 def take_placement(image: ImageData) -> ImageData:
@@ -56,17 +55,10 @@ def take_placement(image: ImageData) -> ImageData:
     image : ImageData
         As the file alone describes it.
     """
-    lines, told = [], None
-    for line in image.description.splitlines():
-        try:
-            if not line.startswith(f'{{"{_KEY}"'):
-                raise ValueError
-            told = json.loads(line)[_KEY]
-        except (ValueError, RecursionError):
-            lines.append(line)
+    description, told = take_lines(image.description, _KEY)
     if told is None:
         return image
-    image = replace(image, description="\n".join(lines))
+    image = replace(image, description=description)
     found = dict(zip(image.axes, image.data.shape, strict=True))
     told = told if isinstance(told, dict) else {}
     axes, shape = told.get("axes"), told.get("shape")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
 from napari_mpi.config import NOISE_KINDS, PRESETS, FillConfig
+from napari_mpi.io.description import take_lines, with_line
 
 __all__ = ["join_record", "split_record", "valid_record"]
 
@@ -37,9 +35,7 @@ def join_record(description: str, record: Mapping[str, Any] | None) -> str:
     """
     if record is None:
         return description
-    # Settings may be numbers of NumPy's.
-    line = json.dumps({_KEY: record}, ensure_ascii=False, default=np.generic.item)
-    return f"{description}\n{line}".strip()
+    return with_line(description, _KEY, record)
 
 
 def split_record(description: str) -> tuple[str, dict[str, Any] | None]:
@@ -52,16 +48,8 @@ def split_record(description: str) -> tuple[str, dict[str, Any] | None]:
     record : dict or None
         The record, if there is one that `valid_record` accepts.
     """
-    text, record = [], None
-    for line in description.splitlines():
-        if not line.startswith(f'{{"{_KEY}"'):
-            text.append(line)
-            continue
-        try:
-            record = json.loads(line)[_KEY]
-        except (ValueError, RecursionError):
-            text.append(line)
-    return "\n".join(text), valid_record(record)
+    text, record = take_lines(description, _KEY)
+    return text, valid_record(record)
 
 
 def valid_record(record: Any) -> dict[str, Any] | None:

@@ -27,14 +27,16 @@ from napari_mpi.pipeline.measuring import measure_noise
 from napari_mpi.pipeline.plane_store import PlaneStore, planes_to_look_at
 from napari_mpi.weights.loading import Weights
 
-__all__ = ["Correction", "Plan", "Request"]
+__all__ = ["LARGEST_EXACT", "Correction", "Plan", "Request"]
+
+LARGEST_EXACT = 2**24
+"""Whole numbers up to this are the same in float32."""
 
 Correction = Callable[[NoiseEstimate, NDArray[Any]], NoiseEstimate]
 """Takes what planes (N, Y, X) tell of their noise, and corrects it by what is known."""
 
 _NOT_BY_NOISE = ("pixel_type", "precision")  # of settings, they do not depend on it
 _BEYOND = 0.5  # by so much noise may take scaled values beyond 0 and 1
-_LARGEST_EXACT = 2**24  # whole numbers up to this are the same in float32
 # Crops that a pixel is in while the network learns, in the mean. After more of them it
 # knows the noise of a small plane by heart; planes of 256x256 pixels have so many.
 _MOST_CROPS = 120
@@ -159,7 +161,7 @@ class Plan:
         config, choice = request.config(noise, weights, device)
         n_iter = config.n_iter
         if not request.fixes_n_iter:
-            config = _not_by_heart(config, store.grid.plane_shape, len(store.filled))
+            config = _not_by_heart(config, store.grid.plane_shape, len(store.varying))
         side = min(store.grid.plane_shape[:2])
         if config.crop_size is not None:
             side = min(side, config.crop_size)
@@ -187,7 +189,7 @@ class Plan:
         if dtype.kind not in "ui" or self.noise is None or self.clean:
             return False
         largest = abs(self.noise.offset) + self.noise.signal_range
-        exact = largest < _LARGEST_EXACT
+        exact = largest < LARGEST_EXACT
         return exact and self.noise.rounding > TOO_COARSE
 
     def plane_seed(self, number: int) -> int:
@@ -205,7 +207,7 @@ def _measured(
     correct: Correction | None,
 ) -> NoiseEstimate:
     # Empty frames would only widen the range.
-    chosen = planes_to_look_at(store.filled, store.grid)
+    chosen = planes_to_look_at(store.varying, store.grid)
     planes, intensity = store.waiting(chosen), store.intensities(chosen)
     if request.measures and weights.know_noise:
         scaling = Scaling.fit(store.sample, "percentile")

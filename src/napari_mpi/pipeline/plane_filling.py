@@ -130,7 +130,7 @@ class PlaneFiller:
         if math.prod(self._grid.plane_shape[:2]) > _LARGE:
             reach = 1
         axis = closest_axis(
-            store.filled,
+            store.varying,
             lambda index: store.channels(store.original(index)),
         )
         store.let_go()

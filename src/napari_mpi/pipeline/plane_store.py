@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.intensity import to_dtype, without_hot_pixels
 from napari_mpi.arrays.planes import Index, PlaneGrid
-from napari_mpi.arrays.spread import spread_evenly
+from napari_mpi.arrays.spread import sampled, spread_evenly
 from napari_mpi.arrays.storage import allocate, belongs_on_disk, let_go
 
 __all__ = [
@@ -118,7 +118,7 @@ class PlaneStore:
         self.uncertainty = results.uncertainty
         self.dtype = self.image.dtype
         self.whole = np.dtype(source.dtype).kind in "ui"
-        self.filled: list[Index] = []
+        self.varying: list[Index] = []
         self._read()
 
     def _read(self) -> None:
@@ -136,17 +136,16 @@ class PlaneStore:
             lows, highs = channels.min(axis=(1, 2)), channels.max(axis=(1, 2))
             low, high = lows.min(), highs.max()
             extremes += [low, high]
-            is_filled = bool((lows != highs).any())
-            if is_filled:
-                self.filled.append(index)
+            varies = bool((lows != highs).any())
+            if varies:
+                self.varying.append(index)
             if n_bad == 0 and max(-float(low), float(high)) <= _LARGEST:
-                stride = max(1, plane.size // per_plane | 1)
                 filled = self.channels(plane)
                 self.stuck += float((filled != channels).mean()) / self.grid.n_planes
-                some = without_hot_pixels(filled).reshape(-1)[::stride]
+                some = sampled(without_hot_pixels(filled), per_plane)
                 # In the type of the pixels, whose range is a scaling by itself.
                 # Frames without content tell nothing of the range of the others.
-                (samples if is_filled else blank).append(to_dtype(some, self.dtype))
+                (samples if varies else blank).append(to_dtype(some, self.dtype))
             self.let_go()
         if n_bad:
             n_all = int(np.prod(self.grid.shape))
@@ -158,7 +157,7 @@ class PlaneStore:
                 f"{n_bad} of {n_all} pixels are NaN or infinite, which are no numbers. "
                 "Crop them away, or replace them first: in Python by numpy.nan_to_num."
             )
-        self.constant = not self.filled
+        self.constant = not self.varying
         lowest, highest = float(min(extremes)), float(max(extremes))
         if max(-lowest, highest) > _LARGEST or 0 < highest - lowest < _SMALLEST:
             raise ValueError(

@@ -64,9 +64,7 @@ def write_report(
         "torch": torch.__version__,
         "preset": request.preset if isinstance(request.preset, str) else "custom",
         "noise": request.noise,
-        "settings": {
-            key: value for key, value in request.settings.items() if value is not None
-        },
+        "settings": request.settings,
         "choice": None if plan.choice is None else plan.choice.reason,
         "noise_estimate": None if plan.noise is None else asdict(plan.noise),
         "verdict": None if verdict is None else asdict(verdict),

@@ -208,7 +208,7 @@ class StackDenoising(Denoising):
     def _judge(self) -> Verdict | None:
         """Look at a few finished planes; there is nothing to say before the first."""
         store, noise = self._store, self._plan.noise
-        done = [index for index in store.filled if index in self._filler.touched]
+        done = [index for index in store.varying if index in self._filler.touched]
         if not done or noise is None or self._plan.clean:
             return None
         chosen = planes_to_look_at(done, self._grid)
@@ -239,7 +239,7 @@ class StackDenoising(Denoising):
         if self.unchanged is not None:
             return []
         numbers = {index: n for n, index in enumerate(self._grid.indices())}
-        return [Plane(numbers[index], index) for index in self._store.filled]
+        return [Plane(numbers[index], index) for index in self._store.varying]
 
     def _fill_only_stuck(self, planes: list[Plane]) -> Generator[Progress, None, None]:
         """Fill the stuck pixels of planes that have no noise besides."""
