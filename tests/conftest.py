@@ -75,6 +75,14 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def own_weights(tmp_path, monkeypatch) -> Path:
+    """Keep imported weights in a folder of the test's own, which is not there yet."""
+    path = tmp_path / "weights"
+    monkeypatch.setenv("NAPARI_MPI_WEIGHTS", str(path))
+    return path
+
+
+@pytest.fixture
 def image_folder(rng, tmp_path) -> Path:
     """A folder with two small images of two planes, one of them in a folder inside."""
     folder = tmp_path / "data"
@@ -92,7 +100,7 @@ def server(monkeypatch):
     `fault` is None, "missing", "broken" in the middle, or "slow": then the second half
     waits for `go_on`. `requests` counts.
     """
-    from napari_mpi.weights.library import ONLINE
+    from napari_mpi.weights.download import ONLINE
     from napari_mpi.weights.loading import BUNDLED
 
     content = BUNDLED["universal"].read_bytes()

@@ -20,12 +20,10 @@ ENDLESS = 100_000  # steps
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(own_weights, monkeypatch):
     """Keep weights in a folder of the test's own, and score them quickly."""
     monkeypatch.setattr(held_out, "_N_CROPS", 4)
-    path = tmp_path / "weights"
-    monkeypatch.setenv("NAPARI_MPI_WEIGHTS", str(path))
-    return path
+    return own_weights
 
 
 @pytest.fixture

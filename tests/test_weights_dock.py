@@ -14,12 +14,7 @@ from napari_mpi.weights.loading import BUNDLED, save_weights
 
 CONTENT = BUNDLED["universal"].read_bytes()
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    path = tmp_path / "weights"
-    monkeypatch.setenv("NAPARI_MPI_WEIGHTS", str(path))
-    return path
+pytestmark = pytest.mark.usefixtures("own_weights")
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ def test_the_menu_opens_a_list_of_what_is_here_and_what_can_be_had(viewer):
 
 
 def test_a_download_asks_first_and_is_then_offered_everywhere(
-    viewer, server, widget, folder, qtbot
+    viewer, server, widget, own_weights, qtbot
 ):
     denoise = DenoiseWidget(viewer)
     viewer.window.add_dock_widget(denoise, name="MPI denoise")
@@ -84,18 +79,20 @@ def test_a_download_asks_first_and_is_then_offered_everywhere(
     assert listed(widget)["lab"] == "installed"
     assert widget.chosen.name == "lab"
     assert "lab" in denoise.form.weights.choices
-    assert [path.name for path in folder.iterdir()] == ["lab.safetensors"]
+    assert [path.name for path in own_weights.iterdir()] == ["lab.safetensors"]
 
 
-def test_nothing_is_fetched_without_consent(server, widget, folder):
+def test_nothing_is_fetched_without_consent(server, widget, own_weights):
     widget.choose("lab")
     answer("Cancel")
     widget.download_button.click()
     assert not widget.downloading
-    assert not folder.exists()
+    assert not own_weights.exists()
 
 
-def test_a_failed_download_says_why_and_leaves_nothing(server, widget, folder, qtbot):
+def test_a_failed_download_says_why_and_leaves_nothing(
+    server, widget, own_weights, qtbot
+):
     server.fault = "broken"
     widget.choose("lab")
     notification_manager.records.clear()
@@ -105,13 +102,13 @@ def test_a_failed_download_says_why_and_leaves_nothing(server, widget, folder, q
     (record,) = notification_manager.records
     assert "could not be fetched" in record.message
     assert str(record.severity) == "warning"
-    assert list(folder.iterdir()) == []
+    assert list(own_weights.iterdir()) == []
     assert listed(widget)["lab"] == "online"
     assert widget.download_button.isEnabled()
 
 
 def test_a_download_can_be_cancelled_while_the_window_stays_live(
-    server, widget, folder, qtbot
+    server, widget, own_weights, qtbot
 ):
     server.fault = "slow"
     widget.choose("lab")
@@ -125,12 +122,12 @@ def test_a_download_can_be_cancelled_while_the_window_stays_live(
     widget.cancel_button.click()
     server.go_on.set()
     finish(widget, qtbot)
-    assert list(folder.iterdir()) == []
+    assert list(own_weights.iterdir()) == []
     assert notification_manager.records == []
     assert not widget.cancel_button.isVisibleTo(widget)
 
 
-def test_a_file_is_imported_and_chosen(widget, folder, tmp_path, monkeypatch):
+def test_a_file_is_imported_and_chosen(widget, own_weights, tmp_path, monkeypatch):
     file = tmp_path / "our-lab.safetensors"
     save_weights(file, Hourglass(), {"steps": 1234})
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
@@ -140,26 +137,26 @@ def test_a_file_is_imported_and_chosen(widget, folder, tmp_path, monkeypatch):
     assert "1,234 steps" in widget.details.toPlainText()
 
 
-def test_a_file_that_is_no_weights_is_not_imported(widget, folder, tmp_path):
+def test_a_file_that_is_no_weights_is_not_imported(widget, own_weights, tmp_path):
     bad = tmp_path / "bad.pth"
     bad.write_bytes(b"x")
     notification_manager.records.clear()
     widget.import_weights(bad)
     assert "not opened" in notification_manager.records[-1].message
-    assert not folder.exists()
+    assert not own_weights.exists()
 
 
-def test_choosing_no_file_imports_nothing(widget, folder, monkeypatch):
+def test_choosing_no_file_imports_nothing(widget, own_weights, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
     widget.import_button.click()
-    assert not folder.exists()
+    assert not own_weights.exists()
 
 
-def test_weights_are_deleted_after_asking(widget, folder):
-    folder.mkdir()
+def test_weights_are_deleted_after_asking(widget, own_weights):
+    own_weights.mkdir()
     for suffix in (".loss.csv", ".loss.png"):
-        (folder / f"lab{suffix}").touch()
-    save_weights(folder / "lab.safetensors", Hourglass())
+        (own_weights / f"lab{suffix}").touch()
+    save_weights(own_weights / "lab.safetensors", Hourglass())
     widget.refresh()
     widget.choose("lab")
     answer("Cancel")
@@ -169,7 +166,7 @@ def test_weights_are_deleted_after_asking(widget, folder):
     answer("Delete", seen)
     widget.delete_button.click()
     assert "lab.loss.png" in seen[0]
-    assert list(folder.iterdir()) == []
+    assert list(own_weights.iterdir()) == []
     assert "lab" not in listed(widget)
 
 
@@ -179,14 +176,14 @@ def test_bundled_and_online_weights_cannot_be_deleted(server, widget):
         assert not widget.delete_button.isEnabled()
 
 
-def test_the_folder_is_shown(widget, folder, monkeypatch):
+def test_the_folder_is_shown(widget, own_weights, monkeypatch):
     shown = []
     monkeypatch.setattr(
         QDesktopServices, "openUrl", lambda url: shown.append(url.toLocalFile()) or True
     )
     widget.folder_button.click()
-    assert shown == [str(folder)]
-    assert folder.is_dir()
+    assert shown == [str(own_weights)]
+    assert own_weights.is_dir()
 
 
 def test_the_dock_fits_a_narrow_column_and_every_control_has_a_tooltip(widget):
@@ -213,7 +210,7 @@ def slow_download(server, widget, qtbot):
     return widget._worker
 
 
-def test_closing_the_dock_ends_a_download(viewer, server, widget, folder, qtbot):
+def test_closing_the_dock_ends_a_download(viewer, server, widget, own_weights, qtbot):
     worker = slow_download(server, widget, qtbot)
     viewer.window.remove_dock_widget(widget)
     widget.deleteLater()
@@ -221,13 +218,13 @@ def test_closing_the_dock_ends_a_download(viewer, server, widget, folder, qtbot)
     assert not isalive(widget)
     server.go_on.set()
     qtbot.waitUntil(lambda: not worker.is_running, timeout=TIMEOUT)
-    assert list(folder.iterdir()) == []
+    assert list(own_weights.iterdir()) == []
 
 
-def test_closing_the_window_ends_a_download(viewer, server, widget, folder, qtbot):
+def test_closing_the_window_ends_a_download(viewer, server, widget, own_weights, qtbot):
     worker = slow_download(server, widget, qtbot)
     viewer.close()
     worker.quit()  # as napari asks of all workers at its end
     server.go_on.set()
     qtbot.waitUntil(lambda: not worker.is_running, timeout=TIMEOUT)
-    assert list(folder.iterdir()) == []
+    assert list(own_weights.iterdir()) == []

@@ -15,7 +15,7 @@ from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import ImageData
 from napari_mpi.training.held_out import Preview
 from napari_mpi.training.pretrain import PretrainStep, Training, iter_pretrain
-from napari_mpi.weights.library import DownloadCancelledError, download_weights
+from napari_mpi.weights.download import DownloadCancelledError, download_weights
 
 __all__ = [
     "DISCARD",

@@ -27,8 +27,8 @@ from napari_mpi._napari.library_events import LibraryFollower, library_events
 from napari_mpi._napari.library_workers import Transfer, download_in_thread
 from napari_mpi._napari.notices import show_error
 from napari_mpi._napari.preferences import Preferences
+from napari_mpi.weights.download import ONLINE
 from napari_mpi.weights.library import (
-    ONLINE,
     WeightsFacts,
     delete_weights,
     files_of_weights,

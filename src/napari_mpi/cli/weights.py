@@ -38,7 +38,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _weights_list(args: argparse.Namespace) -> int:
-    from napari_mpi.weights.library import ONLINE, installed_weights
+    from napari_mpi.weights.download import ONLINE
+    from napari_mpi.weights.library import installed_weights
     from napari_mpi.weights.loading import BUNDLED, weights_folder
 
     installed = installed_weights()
@@ -54,7 +55,7 @@ def _weights_list(args: argparse.Namespace) -> int:
 
 
 def _weights_download(args: argparse.Namespace) -> int:
-    from napari_mpi.weights.library import ONLINE, download_weights
+    from napari_mpi.weights.download import ONLINE, download_weights
 
     path = download_weights(args.name)
     say(f"terms of use: {ONLINE[args.name].licence}")
