@@ -73,9 +73,12 @@ def test_the_threads_of_torch_are_given_back(network, batch):
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(torch.get_num_threads).result()
 
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
     gradients = Gradients(network, bfloat16=False)
     assert of_another_thread() == 2  # a denoising beside the training has them all
+    assert gradients._pool.submit(torch.get_num_threads).result() == 1
     gradients.backward(*batch)
     gradients.close()
     assert torch.get_num_threads() == of_another_thread() == 2
+    torch.set_num_threads(before)

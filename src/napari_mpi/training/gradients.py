@@ -76,6 +76,8 @@ def _pool(n_workers: int) -> ThreadPoolExecutor:
 
     def begin() -> None:
         torch.set_num_threads(1)
+        # Only with the first look does a thread take on what is set, and keep it.
+        torch.get_num_threads()
         all_here.wait()
 
     pool = ThreadPoolExecutor(n_workers, initializer=begin)
