@@ -41,6 +41,18 @@ def test_correlated_noise_hides_most_of_the_neighbours():
     assert "share their noise (correlation 0.60" in choice.reason
 
 
+@pytest.mark.parametrize(
+    ("correlation", "lines"), [((0.0, 0.6), "rows"), ((0.6, 0.0), "columns")]
+)
+def test_noise_along_one_axis_hides_whole_lines(correlation, lines):
+    noise = with_noise(correlation=correlation, shared=True, certain=True)
+    choice = choose(noise)
+    assert choice.config.mask_shape == lines
+    assert choice.config.n_iter == PRESETS["auto"].n_iter
+    assert not choice.config.own_pixel
+    assert f"beside them in {lines} only (correlation 0.60" in choice.reason
+
+
 def test_between_the_two_the_mask_ratio_follows_the_correlation():
     ratios = [
         choose(noise).config.mask_ratio

@@ -31,6 +31,8 @@ _CLEAN, _CLEAN_IF_CORRELATED, _CLEAN_IF_SHARED = 0.022, 0.032, 0.045
 _CLEAN_IF_BLURRED = 0.026  # by noise alone
 _CLEAN_IF_TOLD_APART = 0.0175  # which is noise, however much neighbours correlate
 _UNCORRELATED, _CORRELATED = 0.1, 0.2
+# Of rows that do not share their noise with each other, so many are hidden at a time.
+_ROWS_RATIO = 0.3
 # Noise of single pixels that is so strong in a part of the image is removed.
 _CLEAN_IN_PART = 0.045
 
@@ -76,7 +78,9 @@ def choose(
     The more of its noise a pixel shares with its neighbours, the fewer of them may be
     seen when it is predicted (Chihaoui and Favaro, "Masked and Shuffled Blind Spot
     Denoising", CVPR 2024); between independent and correlated noise the mask ratio is
-    interpolated.
+    interpolated. Of noise that is shared along rows only, the other rows tell nothing,
+    and so the network can learn from them (Broaddus et al., "Removing Structured Noise
+    with Self-Supervised Blind-Spot Networks", ISBI 2020).
     """
     correlation = max(noise.correlation)
     share = f"{100 * noise.relative:.1f} % of the signal range"
@@ -91,6 +95,7 @@ def choose(
         limit = _CLEAN_IF_BLURRED if noise.certain else _CLEAN_IF_SHARED
     in_part = noise.strongest / noise.signal_range if noise.signal_range > 0 else 0.0
     independent = not noise.shared and not striped
+    lines: MaskShape
     if noise.relative < limit and not noise.confirmed:
         if in_part < _CLEAN_IN_PART:
             if noise.told_apart:
@@ -115,7 +120,7 @@ def choose(
         return Choice(config, False, reason)
     if striped:
         rows = noise.stripes[0] >= noise.stripes[1]
-        lines: MaskShape = "rows" if rows else "columns"
+        lines = "rows" if rows else "columns"
         reason = (
             f"The pixels of {lines} share {100 * max(noise.stripes):.0f} % of the "
             f"noise ({share}{_growth(noise)}), so whole {lines} are hidden at a time, "
@@ -123,6 +128,18 @@ def choose(
             "common is subtracted."
         )
         config = replace(config, mask_shape=lines, own_pixel=not noise.shared)
+        return Choice(config, False, reason)
+    if noise.certain and min(noise.correlation) < _UNCORRELATED:
+        lines = "columns" if noise.correlation[0] == correlation else "rows"
+        reason = (
+            f"Pixels share their noise with those beside them in {lines} only "
+            f"(correlation {correlation:.2f}; {share}{_growth(noise)}), so whole "
+            f"{lines} are hidden at a time, until held-out {lines} are predicted no "
+            "better."
+        )
+        config = replace(
+            config, mask_shape=lines, mask_ratio=_ROWS_RATIO, own_pixel=False
+        )
         return Choice(config, False, reason)
     towards = (correlation - _LOW) / (_HIGH - _LOW)
     learning = "and the network is not to learn from the noise"

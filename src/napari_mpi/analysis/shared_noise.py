@@ -17,6 +17,7 @@ from napari_mpi.analysis.noise_blocks import (
     low_frequencies,
     polynomials,
 )
+from napari_mpi.analysis.scanned_noise import scanned_correlation
 from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 
 __all__ = [
@@ -154,6 +155,9 @@ def image_correlation(
     light : ndarray
         What the noise depends on, of the shape of the planes.
     """
+    scanned = scanned_correlation(planes)
+    if scanned is not None:
+        return NeighbourCorrelation(scanned, by_noise=True, certain=True)
     along_y, along_x = autocorrelations(flattest)
     found = float(along_y[1]), float(along_x[1])
     if max(found) < SHARED:
@@ -194,6 +198,9 @@ def residual_correlation(
         are not above them; what the network cannot predict besides noise may be.
     """
     noisy = planes.astype(np.float64)
+    scanned = scanned_correlation(noisy)
+    if scanned is not None:
+        return NeighbourCorrelation(scanned, by_noise=True, certain=True)
     blocks = Blocks.of(noisy, COARSE, noisy - predicted)
     level = fit_noise_level(blocks)
     along_y, along_x = autocorrelations(blocks.flattest(level))

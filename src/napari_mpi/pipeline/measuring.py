@@ -63,7 +63,7 @@ def measure_noise(
         predict of a few crops tells how alike their noise is.
     """
     noise = estimate_noise(planes, intensity=intensity)
-    if not noise.neighbours_correlate:
+    if noise.certain or not noise.neighbours_correlate:
         return noise
     chosen = evenly(len(planes) - 1, min(len(planes), _N_PLANES))
     crops = [_centre(planes[place]) for place in chosen]

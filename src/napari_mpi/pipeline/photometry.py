@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from napari_mpi.analysis.noisy_values import (
     without_lines,
     without_outliers,
 )
+from napari_mpi.analysis.stripes import STRIPED
 from napari_mpi.analysis.uncertainty import standard_error
 from napari_mpi.arrays.intensity import (
     Scaling,
@@ -143,7 +144,7 @@ class Photometry:
 
         What is left of stripes would look like a change from plane to plane.
         """
-        return self.wiener and self.mask_shape == "pixels"
+        return self.wiener and self._stripes is None
 
     def estimate(
         self,
@@ -177,8 +178,9 @@ class Photometry:
             meant = _without_light_of_hot_pixels(scaled, blind, error, local)
             blind += _local_mean(meant - blind)
         freed: NDArray[Any] = scaled
-        if self.mask_shape != "pixels":
-            freed = without_lines(scaled, blind, self.mask_shape)
+        stripes = self._stripes
+        if stripes is not None:
+            freed = without_lines(scaled, blind, stripes)
         if self.own_pixel:
             excess = noise_excess(
                 freed, blind, local.variance(blind), local.noise.share
@@ -202,9 +204,9 @@ class Photometry:
             values = combine_with_input(freed, blind, wrong, local.variance(blind))
             if self.wiener:
                 values = self._filtered_twice(freed, values, blind, local, resources)
-            if self.wiener and self.mask_shape != "pixels":
+            if self.wiener and stripes is not None:
                 # What lines have in common is known better now, and so is the rest.
-                freed = without_lines(scaled, values, self.mask_shape)
+                freed = without_lines(scaled, values, stripes)
                 freed = without_outliers(
                     freed, values, error, local.variance(values), local.gain
                 )
@@ -291,6 +293,16 @@ class Photometry:
         # Light has no part in the offset of a difference.
         light = (intensity / gain).astype(np.float32)
         return LocalNoise(self.noise.scaled(0, gain), light)
+
+    @property
+    def _stripes(self) -> Literal["rows", "columns"] | None:
+        """What was hidden as a whole because all of its pixels have noise in common."""
+        if self.mask_shape == "pixels":
+            return None
+        noise = self.noise
+        # Else each pixel has noise in common with a few beside it.
+        striped = noise is None or not noise.shared or max(noise.stripes) > STRIPED
+        return self.mask_shape if striped else None
 
     @property
     def _caution(self) -> float:
