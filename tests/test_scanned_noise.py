@@ -55,6 +55,11 @@ def test_other_noise_and_none_is_not(name, kind, rng):
     assert scanned_correlation(noisy[np.newaxis]) is None
 
 
+def test_planes_that_are_too_small_tell_nothing(rng):
+    assert scanned_correlation(along(2, (1, 48, 48), rng)) is None
+    assert scanned_correlation(along(2, (1, 64, 64), rng)) is not None
+
+
 @pytest.mark.parametrize(("axis", "lines"), [(0, "columns"), (1, "rows")])
 def test_whole_lines_are_hidden_and_the_network_learns(axis, lines, rng):
     image = skimage.data.cell()[100:228, 20:148].astype(float)

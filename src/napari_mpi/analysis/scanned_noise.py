@@ -15,6 +15,9 @@ Array = NDArray[np.float64]
 _SIZE, _STRIDE = 8, 3  # of blocks, in pixels
 # Of all blocks, the share in which a band holds hardly anything but noise.
 _QUIET = 0.05
+# In planes of 56 and fewer pixels a side that share is a few blocks, which differ by
+# chance.
+_FEWEST_BLOCKS = 300
 # Noise is blurred along an axis if so many times as much of it is in low frequencies
 # along that axis as in high ones.
 _BLURRED = 2.5
@@ -34,7 +37,8 @@ def scanned_correlation(planes: Array) -> tuple[float, float] | None:
     Returns
     -------
     tuple of float or None
-        None if the noise is not white along one axis and blurred along the other.
+        None if the noise is not white along one axis and blurred along the other, or
+        the planes are too small to tell.
 
     Notes
     -----
@@ -45,6 +49,8 @@ def scanned_correlation(planes: Array) -> tuple[float, float] | None:
     """
     waves = dct(np.eye(_SIZE), axis=0, norm="ortho")
     blocks = Blocks.of(planes, np.empty((_SIZE**2, 0)), stride=_STRIDE).residual
+    if len(blocks) < _FEWEST_BLOCKS:
+        return None
     for turned in (False, True):
         if turned:
             blocks = blocks.swapaxes(1, 2)
