@@ -27,7 +27,8 @@ from napari_mpi.engine.crops import cut_crops, hold_out
 from napari_mpi.engine.devices import resolve_device
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.predictor import Predictor
-from napari_mpi.training.synthetic import add_camera_noise, fluorescence_image
+from napari_mpi.training.simulated_noise import add_camera_noise
+from napari_mpi.training.synthetic import fluorescence_image
 from napari_mpi.weights.loading import load_weights
 
 MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)

@@ -35,7 +35,8 @@ from benchmarks._data import data_folder, fmd_pair, parser, score
 from napari_mpi import denoise, iter_denoise
 from napari_mpi.engine.devices import wait_for
 from napari_mpi.engine.network import Hourglass, _ConvNormAct, _Level
-from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
+from napari_mpi.training.simulated_noise import add_camera_noise
+from napari_mpi.training.synthetic import fluorescence_stack
 from napari_mpi.weights.loading import load_weights
 
 N_ITER, MASK_RATIO = 200, 0.3

@@ -30,7 +30,8 @@ from scipy import ndimage
 
 from benchmarks._data import FMD_SCENES, data_folder, fmd_pair, parser
 from napari_mpi import denoise
-from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
+from napari_mpi.training.simulated_noise import add_camera_noise
+from napari_mpi.training.synthetic import fluorescence_stack
 
 SIDE, N_FRAMES = 192, 5
 PHOTONS, OFFSET, GAIN = 60, 200, 8  # at white; of the camera, counts a photon

@@ -17,7 +17,8 @@ from scipy.stats import spearmanr
 
 from benchmarks._data import parser
 from napari_mpi import denoise
-from napari_mpi.training.synthetic import add_camera_noise, fluorescence_image
+from napari_mpi.training.simulated_noise import add_camera_noise
+from napari_mpi.training.synthetic import fluorescence_image
 
 METHODS = {
     "auto": {"preset": "auto"},

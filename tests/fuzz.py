@@ -44,10 +44,10 @@ import torch
 from mutations import ANY, PICKLE, TIFF, Mutation
 
 from napari_mpi._napari.reader import get_reader
-from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import N_LEVELS, Hourglass
 from napari_mpi.io.files import can_read, read_image
 from napari_mpi.io.zarr_reader import require_zarr
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.pretrain import pretrain
 from napari_mpi.weights.loading import (
     _OFFICIAL_BLOCKS,

@@ -6,9 +6,9 @@ import tifffile
 from image_files import write_spread
 from training_runs import write
 
-from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import FileError, read_image, write_image
 from napari_mpi.io.image_data import without_calibration
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.corpus import Crops, load_corpus
 
 

@@ -4,9 +4,9 @@ import torch
 from training_runs import run, same, settings, write
 
 from napari_mpi.arrays.intensity import Scaling
-from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.training import held_out
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.corpus import Source
 from napari_mpi.training.held_out import Comparison, HeldOut, hold_out
 from napari_mpi.training.pretrain import iter_pretrain, pretrain

@@ -3,7 +3,7 @@
 import tifffile
 import torch
 
-from napari_mpi.config import PretrainConfig
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.pretrain import iter_pretrain
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_mpi._napari.layers import denoise_layer
     from napari_mpi.batch.api import denoise_files
-    from napari_mpi.config import PRESETS, FillConfig, PretrainConfig
+    from napari_mpi.config import PRESETS, FillConfig
     from napari_mpi.pipeline.api import Denoised, denoise, iter_denoise
+    from napari_mpi.training.config import PretrainConfig
     from napari_mpi.training.pretrain import pretrain
     from napari_mpi.weights.loading import load_weights
 
@@ -40,7 +41,7 @@ _HOME = {
     "PRESETS": "config",
     "Denoised": "pipeline.api",
     "FillConfig": "config",
-    "PretrainConfig": "config",
+    "PretrainConfig": "training.config",
     "denoise": "pipeline.api",
     "denoise_files": "batch.api",
     "denoise_layer": "_napari.layers",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-import numpy as np
+from napari_mpi.checks import (
+    require_bool,
+    require_choice,
+    require_positive,
+    require_whole,
+)
 
 __all__ = [
     "CORRELATED_RATIO",
@@ -19,7 +23,6 @@ __all__ = [
     "MaskShape",
     "PixelType",
     "Precision",
-    "PretrainConfig",
     "ScalingMode",
     "checked_seed",
     "fill_config",
@@ -31,42 +34,6 @@ MaskShape = Literal["pixels", "rows", "columns"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 PixelType = Literal["auto", "input", "float32"]
 ScalingMode = Literal["range", "percentile", "none"]
-
-
-def _require_whole(config: object, name: str, minimum: int) -> None:
-    value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-        raise ValueError(
-            f"{name} is {value!r}: expected a whole number, at least {minimum}."
-        )
-    object.__setattr__(config, name, int(value))  # NumPy's own fit in no report
-
-
-def _require_bool(config: object, name: str) -> None:
-    value = getattr(config, name)
-    if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} is {value!r}: expected True or False.")
-    object.__setattr__(config, name, bool(value))
-
-
-def _require_positive(config: object, name: str) -> None:
-    value = getattr(config, name)
-    if not isinstance(value, Real) or not 0 < float(value) < math.inf:
-        raise ValueError(f"{name} is {value!r}: expected a finite number above 0.")
-    object.__setattr__(config, name, float(value))
-
-
-def _require_share(config: object, name: str) -> None:
-    value = getattr(config, name)
-    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise ValueError(f"{name} is {value!r}: expected a share, 0 to 1.")
-    object.__setattr__(config, name, float(value))
-
-
-def _require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(config, name)
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(choices)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,13 +131,13 @@ class FillConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require_whole(self, "n_iter", 1 if self.crop_size is None else 0)
+        require_whole(self, "n_iter", 1 if self.crop_size is None else 0)
         if self.crop_size is not None:
-            _require_whole(self, "crop_size", 32)
-        _require_whole(self, "batch_size", 1)
-        _require_whole(self, "n_passes", 1)
-        _require_whole(self, "neighbours", 0)
-        _require_whole(self, "pixel_shuffle", 1)
+            require_whole(self, "crop_size", 32)
+        require_whole(self, "batch_size", 1)
+        require_whole(self, "n_passes", 1)
+        require_whole(self, "neighbours", 0)
+        require_whole(self, "pixel_shuffle", 1)
         ratio, averaging = self.mask_ratio, self.averaging
         if not isinstance(ratio, Real) or not 0 < ratio < 1:
             raise ValueError(
@@ -184,15 +151,15 @@ class FillConfig:
             )
         object.__setattr__(self, "mask_ratio", float(ratio))
         object.__setattr__(self, "averaging", float(averaging))
-        _require_positive(self, "learning_rate")
-        _require_choice(self, "scaling", get_args(ScalingMode))
-        _require_choice(self, "mask_shape", get_args(MaskShape))
-        _require_choice(self, "precision", get_args(Precision))
-        _require_choice(self, "adapt_to", get_args(AdaptTo))
-        _require_choice(self, "pixel_type", get_args(PixelType))
+        require_positive(self, "learning_rate")
+        require_choice(self, "scaling", get_args(ScalingMode))
+        require_choice(self, "mask_shape", get_args(MaskShape))
+        require_choice(self, "precision", get_args(Precision))
+        require_choice(self, "adapt_to", get_args(AdaptTo))
+        require_choice(self, "pixel_type", get_args(PixelType))
         for field in fields(self):
             if field.type == "bool":
-                _require_bool(self, field.name)
+                require_bool(self, field.name)
 
 
 _AUTO = FillConfig(
@@ -338,91 +305,3 @@ def checked_seed(seed: int) -> int:
     if not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed is {seed!r}: expected a whole number, at least 0.")
     return int(seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
-    """How weights are trained on clean images by masking.
-
-    Attributes
-    ----------
-    steps : int, optional
-        Optimiser steps to take.
-    minutes : float, optional
-        Time to train for instead, counted over all resumed runs. Exactly one of
-        `steps` and `minutes` is given.
-    crop_size : int
-        Side of the square training crops in pixels, a multiple of 32, at least 64.
-    batch_size : int
-        Crops in each step, of each process if several train together.
-    learning_rate : float, optional
-        Where the cosine schedule begins; by default at 2e-3 from nothing, and at a
-        tenth of that from weights, which larger steps would spoil at first.
-    final_learning_rate : float
-        Where it ends.
-    mask_ratio : tuple of float
-        Lowest and highest share of hidden pixels; each crop draws its own.
-    synthetic_share : float
-        Share of crops that are procedural fluorescence images, 0 to 1.
-    noise_share : float
-        Share of crops that the network sees with simulated noise, 0 to 1. The target
-        stays as it was, so that the weights learn to look through noise.
-    rgb : bool
-        Train a network for RGB images that has a mask per channel.
-    seed : int
-        Seed of every random draw, 0 or above.
-    checkpoint_every : int
-        Steps between checkpoints.
-    """
-
-    steps: int | None = None
-    minutes: float | None = None
-    crop_size: int = 64
-    batch_size: int = 16
-    learning_rate: float | None = None
-    final_learning_rate: float = 1e-5
-    mask_ratio: tuple[float, float] = (0.3, 0.95)
-    synthetic_share: float = 0.0
-    noise_share: float = 0.8
-    rgb: bool = False
-    seed: int = 0
-    checkpoint_every: int = 500
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        if (self.steps is None) == (self.minutes is None):
-            raise ValueError("Give either steps or minutes, and not both.")
-        if self.steps is not None:
-            _require_whole(self, "steps", 1)
-        if self.minutes is not None:
-            _require_positive(self, "minutes")
-        _require_bool(self, "rgb")
-        _require_whole(self, "batch_size", 1)
-        _require_whole(self, "checkpoint_every", 1)
-        _require_whole(self, "seed", 0)
-        _require_whole(self, "crop_size", 64)
-        if self.crop_size % 32:
-            raise ValueError(
-                f"crop_size is {self.crop_size}: expected a multiple of 32."
-            )
-        if self.learning_rate is not None:
-            _require_positive(self, "learning_rate")
-        _require_positive(self, "final_learning_rate")
-        _require_share(self, "synthetic_share")
-        _require_share(self, "noise_share")
-        try:
-            low, high = map(float, self.mask_ratio)
-        except (TypeError, ValueError):
-            low = high = math.nan
-        if not 0 < low <= high < 1:
-            raise ValueError(
-                f"mask_ratio is {self.mask_ratio!r}: expected two shares between 0 and "
-                "1, the lower one first."
-            )
-        object.__setattr__(self, "mask_ratio", (low, high))
-
-    def first_learning_rate(self, *, from_weights: bool) -> float:
-        """Return where the schedule begins, with or without weights to start from."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return 2e-4 if from_weights else 2e-3

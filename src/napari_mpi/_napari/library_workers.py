@@ -11,8 +11,8 @@ from typing import Any
 from superqt.utils import thread_worker
 
 from napari_mpi._napari.workers import ClosingWorker, ComputationFailedError
-from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import ImageData
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.held_out import Preview
 from napari_mpi.training.pretrain import PretrainStep, Training, iter_pretrain
 from napari_mpi.weights.download import DownloadCancelledError, download_weights

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
+from napari_mpi.training.simulated_noise import add_camera_noise
+from napari_mpi.training.synthetic import fluorescence_stack
 
 __all__ = ["synthetic_stack"]
 

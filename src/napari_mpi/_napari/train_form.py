@@ -30,9 +30,9 @@ from napari_mpi._napari.controls import (
 from napari_mpi._napari.layers import layer_array
 from napari_mpi._napari.library_events import LibraryFollower
 from napari_mpi._napari.library_workers import TrainingJob
-from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import ImageData
 from napari_mpi.io.image_data import without_calibration
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.weights.library import installed_weights
 from napari_mpi.weights.loading import BUNDLED, weights_folder
 

@@ -41,7 +41,8 @@ def _demo(args: argparse.Namespace) -> int:
     from napari_mpi.batch.results import write_result
     from napari_mpi.io.files import ImageData, write_image
     from napari_mpi.pipeline.api import iter_denoise
-    from napari_mpi.training.synthetic import add_camera_noise, fluorescence_stack
+    from napari_mpi.training.simulated_noise import add_camera_noise
+    from napari_mpi.training.synthetic import fluorescence_stack
 
     for option, value, least in (
         ("--planes", args.planes, 1),

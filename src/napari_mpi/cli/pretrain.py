@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mpi.cli.console import BAR, EXIT_INTERRUPTED, say
-from napari_mpi.config import PretrainConfig
+from napari_mpi.training.config import PretrainConfig
 
 __all__ = ["add_parser"]
 

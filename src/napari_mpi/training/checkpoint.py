@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.atomic import write_bytes
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.corpus import Source
 from napari_mpi.weights.loading import Weights, WeightsError, read_tensors
 

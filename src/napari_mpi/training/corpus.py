@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from napari_mpi.arrays.intensity import Scaling
 from napari_mpi.arrays.spread import evenly
-from napari_mpi.config import PretrainConfig
 from napari_mpi.io.files import FileError, ImageData, read_image
 from napari_mpi.io.listing import list_images, without_parts
 from napari_mpi.io.zarr_reader import looks_like_image
+from napari_mpi.training.config import PretrainConfig
+from napari_mpi.training.simulated_noise import add_random_noise
 from napari_mpi.training.stains import stained_image
-from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
+from napari_mpi.training.synthetic import fluorescence_image
 
 __all__ = ["Crops", "Source", "load_corpus", "with_channels"]
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mpi.arrays.intensity import Scaling
-from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.masking import mask_pairs, one_mask_for_twins, random_mask
 from napari_mpi.engine.network import Hourglass
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.corpus import Source, with_channels
-from napari_mpi.training.synthetic import add_random_noise, fluorescence_image
+from napari_mpi.training.simulated_noise import add_random_noise
+from napari_mpi.training.synthetic import fluorescence_image
 
 __all__ = ["Comparison", "HeldOut", "Preview", "hold_out"]
 

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.devices import prefers_bfloat16
 from napari_mpi.engine.masking import N_SEEDS, one_mask_for_twins, random_mask
 from napari_mpi.engine.network import Hourglass, memory_format, on_device
 from napari_mpi.io.atomic import require_folder_writable, staged, write_bytes
 from napari_mpi.io.files import ImageData
 from napari_mpi.training.checkpoint import Checkpoint, settings_of
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.corpus import Crops, Source, load_corpus
 from napari_mpi.training.gradients import Gradients
 from napari_mpi.training.held_out import Comparison, HeldOut, Preview, hold_out

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from napari_mpi.config import PretrainConfig
 from napari_mpi.engine.network import Hourglass
+from napari_mpi.training.config import PretrainConfig
 from napari_mpi.weights.loading import Weights, WeightsError, load_weights
 
 __all__ = ["baseline", "starting_network"]
