@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_mpi._napari.layers import denoise_layer
     from napari_mpi.batch.api import denoise_files
+    from napari_mpi.batch.records import Record
     from napari_mpi.config import PRESETS, FillConfig
-    from napari_mpi.pipeline.api import Denoised, denoise, iter_denoise
+    from napari_mpi.io.image_data import FileError
+    from napari_mpi.pipeline.api import denoise, iter_denoise
+    from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
     from napari_mpi.training.config import PretrainConfig
     from napari_mpi.training.pretrain import pretrain
-    from napari_mpi.weights.loading import load_weights
+    from napari_mpi.weights.loading import Weights, WeightsError, load_weights
 
 try:
     __version__ = version("napari-mpi")
@@ -27,8 +30,14 @@ except PackageNotFoundError:  # a source tree that was never installed
 __all__ = [
     "PRESETS",
     "Denoised",
+    "Denoising",
+    "FileError",
     "FillConfig",
     "PretrainConfig",
+    "Progress",
+    "Record",
+    "Weights",
+    "WeightsError",
     "denoise",
     "denoise_files",
     "denoise_layer",
@@ -39,9 +48,15 @@ __all__ = [
 
 _HOME = {
     "PRESETS": "config",
-    "Denoised": "pipeline.api",
+    "Denoised": "pipeline.denoising",
+    "Denoising": "pipeline.denoising",
+    "FileError": "io.image_data",
     "FillConfig": "config",
     "PretrainConfig": "training.config",
+    "Progress": "pipeline.denoising",
+    "Record": "batch.records",
+    "Weights": "weights.loading",
+    "WeightsError": "weights.loading",
     "denoise": "pipeline.api",
     "denoise_files": "batch.api",
     "denoise_layer": "_napari.layers",
