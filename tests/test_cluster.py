@@ -77,6 +77,18 @@ def test_each_worker_chooses_its_device(folder, tmp_path, monkeypatch):
     assert record.settings["options"]["device"] == "cpu"
 
 
+def test_a_device_that_only_workers_have_is_theirs_to_find(folder, tmp_path):
+    with a_cluster(1, tmp_path) as cluster:
+        [record] = denoise_files(
+            folder / "a.tif",
+            tmp_path / "out",
+            scheduler=cluster.scheduler_address,
+            **{**OPTIONS, "device": "cuda:7"},
+        )
+    assert record.status == "failed"
+    assert "'cuda:7' is not available" in record.reason
+
+
 def test_an_address_without_a_scheduler_is_told(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_mpi.batch.cluster._TIMEOUT", 0.5)
     with pytest.raises(OSError, match="No scheduler answers at tcp://127.0.0.1:9"):

@@ -31,7 +31,11 @@ _FROM_THE_FILE = ("rgb", "channel_axis")
 
 
 def checked_settings(
-    options: dict[str, Any], *, noise_map: bool = False, threads: int = 1
+    options: dict[str, Any],
+    *,
+    noise_map: bool = False,
+    threads: int = 1,
+    elsewhere: bool = False,
 ) -> Settings:
     """Return the settings of a batch; what is wrong for every image is said here.
 
@@ -43,6 +47,8 @@ def checked_settings(
         Whether to write the noise maps, too.
     threads : int
         Threads for each image on the processor.
+    elsewhere : bool
+        Whether the work is done on other machines, which may have other devices.
 
     Raises
     ------
@@ -64,7 +70,8 @@ def checked_settings(
     options["weights"] = load_weights(options["weights"]).source
     if not options["weights"]:
         raise ValueError("Weights of a batch come from a file: save them first.")
-    resolve_device(options["device"])  # again where the work is done
+    if not elsewhere:
+        resolve_device(options["device"])  # again where the work is done
     if threads < 1:
         raise ValueError(f"threads is {threads}: expected at least 1.")
     return Settings(options, bool(noise_map), threads)
@@ -184,7 +191,12 @@ def denoise_files(
     """
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
-    settings = checked_settings(options, noise_map=noise_map, threads=threads)
+    settings = checked_settings(
+        options,
+        noise_map=noise_map,
+        threads=threads,
+        elsewhere=scheduler is not None,
+    )
     if format not in ENDINGS:
         raise ValueError(f"format is {format!r}: choose one of {', '.join(ENDINGS)}.")
     found = find_inputs(inputs, Path(output), ENDINGS[format])

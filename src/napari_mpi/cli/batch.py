@@ -92,14 +92,19 @@ def _batch(args: argparse.Namespace) -> int:
             "name of a result."
         )
     options = fill_options(args) | {"uncertainty": args.uncertainty}
-    settings = checked_settings(options, noise_map=args.noise_map, threads=args.threads)
+    settings = checked_settings(
+        options,
+        noise_map=args.noise_map,
+        threads=args.threads,
+        elsewhere=args.scheduler is not None,
+    )
     found = find_inputs(args.inputs, args.output, ENDINGS[args.format])
     if found.n_results:
         say(f"{found.n_results} files are named as results are, and were left out.")
     for said in found.left_out:
         say(said)
-    workers = args.workers
-    if workers is None:
+    workers = args.workers or 0
+    if args.workers is None and args.scheduler is None:
         device = resolve_device(settings.options["device"])
         workers = sensible_workers(device, args.threads)
     if args.dry_run:
