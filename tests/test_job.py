@@ -95,7 +95,7 @@ def test_a_finished_image_is_left_alone(job, settings):
 def test_unfinished_work_takes_no_place_once_it_is_finished(job, settings):
     run_job(job, settings)
     names = sorted(path.name for path in job.work_folder.iterdir())
-    assert names == ["begun.json", "record.json", "thumbnail.jpg"]
+    assert names == ["record.json", "thumbnail.jpg"]
 
 
 def change_pixels(job, settings):
@@ -246,6 +246,18 @@ def test_unfinished_work_of_another_image_or_setting_is_not_used(
     planes = []
     record = run_job(job, settings, lambda progress: planes.append(progress.plane))
     assert set(planes) == {0, 1}
+    fresh = find_inputs([job.source], tmp_path / "fresh").jobs[0]
+    assert record.output_sha256 == run_job(fresh, settings).output_sha256
+
+
+def test_unfinished_work_that_cannot_be_removed_is_not_used(job, tmp_path, monkeypatch):
+    settings = checked_settings(OPTIONS | {"neighbours": 0})
+    with pytest.raises(Interrupted):
+        run_job(job, settings, interrupt_in_plane(1))
+    # As where another program has one of the files open.
+    monkeypatch.setattr("shutil.rmtree", lambda *args, **options: None)
+    settings = change_pixels(job, settings)
+    record = run_job(job, settings)
     fresh = find_inputs([job.source], tmp_path / "fresh").jobs[0]
     assert record.output_sha256 == run_job(fresh, settings).output_sha256
 

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -100,6 +101,33 @@ def test_the_result_of_another_folder_is_not_replaced(days, tmp_path):
     assert again.output_sha256 == first.output_sha256
     [planned] = iter_plan(find_inputs([days[1]], out), checked_settings(OPTIONS))
     assert planned.reason == second.reason
+
+
+def test_an_image_as_large_and_as_old_as_another_is_not_taken_for_it(days, tmp_path):
+    for day in days:
+        os.utime(day / "pos1.tif", (1, 1))
+    out = tmp_path / "out"
+    denoise_files(days[0], out, **OPTIONS)
+    [second] = denoise_files(days[1], out, **OPTIONS)
+    assert second.status == "failed"
+    (days[0] / "pos1.tif").unlink()
+    [second] = denoise_files(days[1], out, **OPTIONS)
+    assert (second.status, second.earlier) == ("done", False)
+
+
+def test_the_result_of_another_folder_is_not_replaced_after_a_failure(days, tmp_path):
+    out = tmp_path / "out"
+    denoise_files(days[0], out, **OPTIONS)
+    before = (out / "pos1_denoised.ome.tif").read_bytes()
+    image = days[0] / "pos1.tif"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-10])
+    [failed] = denoise_files(days[0], out, **OPTIONS)
+    assert failed.status == "failed"
+    [second] = denoise_files(days[1], out, **OPTIONS)
+    assert second.status == "failed"
+    assert f"is the result of {days[0] / 'pos1.tif'}" in second.reason
+    assert (out / "pos1_denoised.ome.tif").read_bytes() == before
 
 
 def test_the_summary_tells_of_both_images_that_want_one_place(days, tmp_path):

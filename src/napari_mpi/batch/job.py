@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import threading
 import time
 import traceback
@@ -24,6 +26,7 @@ from napari_mpi.batch.places import (
     known_files,
     remove_old_extras,
     require_own_place,
+    what_is_its_own,
 )
 from napari_mpi.batch.records import (
     Fingerprint,
@@ -40,10 +43,8 @@ from napari_mpi.engine.devices import resolve_device
 from napari_mpi.io.atomic import (
     PART,
     publish,
-    read_json,
     remove,
     require_folder_writable,
-    write_json,
 )
 from napari_mpi.io.files import FileError, ImageData
 from napari_mpi.pipeline.api import Denoised, Denoising, Progress
@@ -115,7 +116,10 @@ def finished(job: Job, facts: dict[str, Any]) -> Record | None:
         path = job.target.with_name(name)
         if not path.exists() or (path.is_file() and path.stat().st_size != size):
             return None
-    if record.input is None or not Fingerprint(**record.input).fits(*job.files):
+    moved = Path(record.source) != job.source
+    if record.input is None or not Fingerprint(**record.input).fits(
+        *job.files, moved=moved
+    ):
         return None
     # The folder may have been moved since.
     now = Record.of(job, "done")
@@ -170,8 +174,7 @@ def run_job(
         if not isinstance(error, _EXPECTED):
             place = traceback.extract_tb(error.__traceback__)[-1]
             said = f"{type(error).__name__}: {said} ({place.name}, {place.filename})"
-        # What an earlier run wrote stays known, or it could not be replaced later.
-        record = Record.of(job, "failed", said, files=known_files(job) or None)
+        record = Record.of(job, "failed", said, **what_is_its_own(job))
         # A disk that takes no image may take no record.
         with contextlib.suppress(OSError, ValueError):
             save_record(job, record)
@@ -188,8 +191,8 @@ def _run_locked(
     if not job.source.exists():
         raise FileNotFoundError(f"There is no file {job.source}.")
     print_of_input, known = Fingerprint.of(*job.files), known_files(job)
-    parts, staged = job.work_folder / "parts", job.work_folder / "staged"
-    _begin(job, {"settings": facts, "sha256": print_of_input.sha256}, parts)
+    staged = job.work_folder / "staged"
+    parts = _begin(job, {"settings": facts, "sha256": print_of_input.sha256})
     with _recorded_warnings() as notes, _threads(settings.threads):
         image, run = begin_job(job, settings)
         job.target.parent.mkdir(parents=True, exist_ok=True)
@@ -238,15 +241,22 @@ def _run_locked(
     return record
 
 
-def _begin(job: Job, begun: dict[str, Any], parts: Path) -> None:
-    """Keep the unfinished work of the same image and settings, and no other."""
+def _begin(job: Job, begun: dict[str, Any]) -> Path:
+    """Return the folder of the unfinished work of this image with these settings.
+
+    Other unfinished work is removed. As it has another name, what cannot be removed is
+    never taken for this.
+    """
+    digest = hashlib.sha256(json.dumps(begun, sort_keys=True).encode()).hexdigest()
+    parts = job.work_folder / f"parts-{digest[:16]}"
     job.work_folder.mkdir(parents=True, exist_ok=True)
     for left_over in job.work_folder.rglob(f"*{PART}"):
         remove(left_over)
     remove(job.work_folder / "staged")
-    if read_json(job.work_folder / "begun.json") != begun:
-        remove(parts)
-        write_json(job.work_folder / "begun.json", begun)
+    for other in job.work_folder.glob("parts-*"):
+        if other != parts:
+            remove(other)
+    return parts
 
 
 def _findings(result: Denoised) -> dict[str, Any]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from napari_mpi.batch.inputs import Job
 from napari_mpi.batch.records import Record, load_record, sha256_of
 from napari_mpi.batch.results import EXTRAS, extra_path
 from napari_mpi.io.atomic import remove
 
-__all__ = ["TakenError", "known_files", "remove_old_extras", "require_own_place"]
+__all__ = [
+    "TakenError",
+    "known_files",
+    "remove_old_extras",
+    "require_own_place",
+    "what_is_its_own",
+]
 
 
 class TakenError(ValueError):
@@ -21,6 +28,18 @@ def known_files(job: Job) -> dict[str, int]:
     """Return name and size of the files that an earlier run wrote for the job."""
     record = load_record(job)
     return {} if record is None or record.files is None else record.files
+
+
+def what_is_its_own(job: Job) -> dict[str, Any]:
+    """Return of an earlier record what tells that its files are the job's.
+
+    A record that takes its place has to keep it: else the files could not be replaced
+    later, or another image would replace them.
+    """
+    record = load_record(job)
+    if record is None or not record.files:
+        return {}
+    return {"files": record.files, "input_sha256": record.input_sha256}
 
 
 def require_own_place(job: Job) -> None:
@@ -48,7 +67,7 @@ def require_own_place(job: Job) -> None:
 def _is_of_another(record: Record, job: Job) -> bool:
     # A folder that was moved or copied holds the same images elsewhere.
     return (
-        record.status == "done"
+        bool(record.files)
         and Path(record.source) != job.source
         and Path(record.source).exists()
         and sha256_of(*job.files) != record.input_sha256

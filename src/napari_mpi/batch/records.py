@@ -48,10 +48,14 @@ class Fingerprint:
         """Look at files, or at all files of a folder."""
         return cls(*_size_and_time(*paths), sha256_of(*paths))
 
-    def fits(self, *paths: Path) -> bool:
-        """Whether files are still the same; they are read only if one was touched."""
+    def fits(self, *paths: Path, moved: bool = False) -> bool:
+        """Whether files are still the same.
+
+        They are read only if one was touched, or if these are other files than those
+        that were looked at, which may be as large and as old by chance.
+        """
         size, mtime_ns = _size_and_time(*paths)
-        if (size, mtime_ns) == (self.size, self.mtime_ns):
+        if not moved and (size, mtime_ns) == (self.size, self.mtime_ns):
             return True
         return size == self.size and sha256_of(*paths) == self.sha256
 
