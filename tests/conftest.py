@@ -101,7 +101,7 @@ def server(monkeypatch):
     waits for `go_on`. `requests` counts.
     """
     from napari_mpi.weights.download import ONLINE
-    from napari_mpi.weights.loading import BUNDLED
+    from napari_mpi.weights.folder import BUNDLED
 
     content = BUNDLED["universal"].read_bytes()
     half = len(content) // 2

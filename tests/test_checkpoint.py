@@ -5,7 +5,8 @@ from training_runs import run, same, settings, write
 
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.training.pretrain import iter_pretrain
-from napari_mpi.weights.loading import WeightsError, load_weights, save_weights
+from napari_mpi.weights.loading import load_weights, save_weights
+from napari_mpi.weights.tensors import WeightsError
 
 pytestmark = pytest.mark.usefixtures("few_held_out_crops")
 

@@ -257,7 +257,7 @@ def test_own_weights_are_chosen_from_a_file(viewer, widget, noisy, qtbot, tmp_pa
     import shutil
 
     own = tmp_path / "lab.safetensors"
-    shutil.copy(napari_mpi.weights.loading.BUNDLED["universal"], own)
+    shutil.copy(napari_mpi.weights.folder.BUNDLED["universal"], own)
     viewer.add_image(noisy, name="cells")
     widget.form.weights.value = "from file…"
     widget.form.weights_file.value = own

@@ -7,8 +7,10 @@ import pytest
 
 from napari_mpi.cli import main
 from napari_mpi.weights.download import ONLINE, DownloadCancelledError, download_weights
+from napari_mpi.weights.folder import BUNDLED
 from napari_mpi.weights.library import installed_weights
-from napari_mpi.weights.loading import BUNDLED, WeightsError, load_weights
+from napari_mpi.weights.loading import load_weights
+from napari_mpi.weights.tensors import WeightsError
 
 pytestmark = pytest.mark.usefixtures("own_weights")
 

@@ -10,7 +10,7 @@ from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.form import DenoiseForm
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi.config import fill_config
-from napari_mpi.weights.loading import BUNDLED
+from napari_mpi.weights.folder import BUNDLED
 
 
 @pytest.fixture

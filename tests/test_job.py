@@ -18,7 +18,8 @@ from napari_mpi.batch.job import finished, run_job
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.files import read_image, write_image
 from napari_mpi.training.synthetic import fluorescence_image
-from napari_mpi.weights.loading import BUNDLED, save_weights
+from napari_mpi.weights.folder import BUNDLED
+from napari_mpi.weights.loading import save_weights
 
 OPTIONS = {"preset": "fast", "noise": "correlated", "n_passes": 2}
 

@@ -6,6 +6,7 @@ import torch
 from napari_mpi.cli import main
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.weights.download import download_weights
+from napari_mpi.weights.folder import BUNDLED
 from napari_mpi.weights.library import (
     delete_weights,
     files_of_weights,
@@ -13,7 +14,8 @@ from napari_mpi.weights.library import (
     installed_weights,
     weights_facts,
 )
-from napari_mpi.weights.loading import BUNDLED, WeightsError, load_weights, save_weights
+from napari_mpi.weights.loading import load_weights, save_weights
+from napari_mpi.weights.tensors import WeightsError
 
 pytestmark = pytest.mark.usefixtures("own_weights")
 

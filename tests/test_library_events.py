@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtWidgets import QWidget
 
 from napari_mpi._napari.library_events import LibraryFollower, library_events
-from napari_mpi.weights.loading import BUNDLED
+from napari_mpi.weights.folder import BUNDLED
 
 TIMEOUT = 30_000  # milliseconds
 

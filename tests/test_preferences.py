@@ -11,7 +11,7 @@ from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.train_dock import TrainWidget
 from napari_mpi._napari.weights_dock import WeightsWidget
 from napari_mpi.config import PRESETS
-from napari_mpi.weights.loading import BUNDLED, prefer_weights_folder, weights_folder
+from napari_mpi.weights.folder import BUNDLED, prefer_weights_folder, weights_folder
 
 try:
     from napari.settings import get_plugin_settings

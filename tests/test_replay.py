@@ -9,7 +9,7 @@ from napari_mpi import FillConfig, denoise
 from napari_mpi.cli import main
 from napari_mpi.io.files import read_image
 from napari_mpi.pipeline.replay import as_command, as_python
-from napari_mpi.weights.loading import BUNDLED
+from napari_mpi.weights.folder import BUNDLED
 
 
 def repeated(report, image):

@@ -14,7 +14,8 @@ from napari_mpi._napari.train_dock import TrainWidget
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.training import held_out
 from napari_mpi.training.synthetic import fluorescence_image
-from napari_mpi.weights.loading import BUNDLED, load_weights
+from napari_mpi.weights.folder import BUNDLED
+from napari_mpi.weights.loading import load_weights
 
 ENDLESS = 100_000  # steps
 

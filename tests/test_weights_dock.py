@@ -9,8 +9,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.weights_dock import WeightsWidget
 from napari_mpi.engine.network import Hourglass
+from napari_mpi.weights.folder import BUNDLED
 from napari_mpi.weights.library import installed_weights
-from napari_mpi.weights.loading import BUNDLED, save_weights
+from napari_mpi.weights.loading import save_weights
 
 CONTENT = BUNDLED["universal"].read_bytes()
 

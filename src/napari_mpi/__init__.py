@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_mpi.pipeline.denoising import Denoised, Denoising, Progress
     from napari_mpi.training.config import PretrainConfig
     from napari_mpi.training.pretrain import pretrain
-    from napari_mpi.weights.loading import Weights, WeightsError, load_weights
+    from napari_mpi.weights.loading import Weights, load_weights
+    from napari_mpi.weights.tensors import WeightsError
 
 try:
     __version__ = version("napari-mpi")
@@ -56,7 +57,7 @@ _HOME = {
     "Progress": "pipeline.denoising",
     "Record": "batch.records",
     "Weights": "weights.loading",
-    "WeightsError": "weights.loading",
+    "WeightsError": "weights.tensors",
     "denoise": "pipeline.api",
     "denoise_files": "batch.api",
     "denoise_layer": "_napari.layers",

@@ -27,8 +27,9 @@ from napari_mpi.config import (
     FillConfig,
     fill_config,
 )
+from napari_mpi.weights.folder import BUNDLED
 from napari_mpi.weights.library import installed_weights
-from napari_mpi.weights.loading import BUNDLED, load_weights
+from napari_mpi.weights.loading import load_weights
 
 __all__ = ["FillForm"]
 

@@ -9,7 +9,7 @@ from psygnal import Signal
 from qtpy.QtCore import QFileSystemWatcher
 from qtpy.QtWidgets import QWidget
 
-from napari_mpi.weights.loading import weights_folder
+from napari_mpi.weights.folder import weights_folder
 
 __all__ = ["LibraryFollower", "library_events"]
 

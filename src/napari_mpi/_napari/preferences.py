@@ -11,7 +11,7 @@ from typing import Any
 from magicgui.widgets import ComboBox
 
 from napari_mpi._napari.library_events import library_events
-from napari_mpi.weights.loading import prefer_weights_folder, weights_folder
+from napari_mpi.weights.folder import prefer_weights_folder, weights_folder
 
 __all__ = ["Preferences"]
 

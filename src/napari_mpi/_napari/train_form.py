@@ -33,8 +33,8 @@ from napari_mpi._napari.library_workers import TrainingJob
 from napari_mpi.io.files import ImageData
 from napari_mpi.io.image_data import without_calibration
 from napari_mpi.training.config import PretrainConfig
+from napari_mpi.weights.folder import BUNDLED, weights_folder
 from napari_mpi.weights.library import installed_weights
-from napari_mpi.weights.loading import BUNDLED, weights_folder
 
 __all__ = ["TrainForm"]
 

@@ -28,6 +28,7 @@ from napari_mpi._napari.library_workers import Transfer, download_in_thread
 from napari_mpi._napari.notices import show_error
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi.weights.download import ONLINE
+from napari_mpi.weights.folder import weights_folder
 from napari_mpi.weights.library import (
     WeightsFacts,
     delete_weights,
@@ -35,7 +36,6 @@ from napari_mpi.weights.library import (
     import_weights,
     weights_facts,
 )
-from napari_mpi.weights.loading import weights_folder
 
 __all__ = ["WeightsWidget"]
 

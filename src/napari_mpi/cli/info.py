@@ -20,7 +20,8 @@ def _info(args: argparse.Namespace) -> int:
     import torch
 
     from napari_mpi.engine.devices import available_devices
-    from napari_mpi.weights.loading import BUNDLED, load_weights
+    from napari_mpi.weights.folder import BUNDLED
+    from napari_mpi.weights.loading import load_weights
 
     print(f"python     {platform.python_version()} on {platform.platform()}")
     for package in ("napari-mpi", "napari", "torch", "numpy", "tifffile"):

@@ -39,8 +39,8 @@ def add_parser(commands: Any) -> None:
 
 def _weights_list(args: argparse.Namespace) -> int:
     from napari_mpi.weights.download import ONLINE
+    from napari_mpi.weights.folder import BUNDLED, weights_folder
     from napari_mpi.weights.library import installed_weights
-    from napari_mpi.weights.loading import BUNDLED, weights_folder
 
     installed = installed_weights()
     for name in BUNDLED:

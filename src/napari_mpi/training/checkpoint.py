@@ -16,7 +16,8 @@ from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.atomic import write_bytes
 from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.corpus import Source
-from napari_mpi.weights.loading import Weights, WeightsError, read_tensors
+from napari_mpi.weights.loading import Weights
+from napari_mpi.weights.tensors import WeightsError, read_tensors
 
 __all__ = ["Checkpoint", "settings_of"]
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.training.config import PretrainConfig
-from napari_mpi.weights.loading import Weights, WeightsError, load_weights
+from napari_mpi.weights.loading import Weights, load_weights
+from napari_mpi.weights.tensors import WeightsError
 
 __all__ = ["baseline", "starting_network"]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pooch
 import requests
 
-from napari_mpi.weights.loading import WeightsError, weights_folder
+from napari_mpi.weights.folder import weights_folder
+from napari_mpi.weights.tensors import WeightsError
 
 __all__ = ["ONLINE", "DownloadCancelledError", "OnlineWeights", "download_weights"]
 

@@ -11,13 +11,9 @@ from typing import Any, Literal
 
 from napari_mpi.io.atomic import staged
 from napari_mpi.weights.download import ONLINE
-from napari_mpi.weights.loading import (
-    BUNDLED,
-    SUFFIXES,
-    WeightsError,
-    load_weights,
-    weights_folder,
-)
+from napari_mpi.weights.folder import BUNDLED, SUFFIXES, weights_folder
+from napari_mpi.weights.loading import load_weights
+from napari_mpi.weights.tensors import WeightsError
 
 __all__ = [
     "WeightsFacts",

@@ -3,57 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_save
 from torch import Tensor
 
-from napari_mpi.engine.network import N_LEVELS, Hourglass
+from napari_mpi.engine.network import Hourglass
 from napari_mpi.io.atomic import write_bytes
+from napari_mpi.weights.folder import BUNDLED, SUFFIXES, find_weights
+from napari_mpi.weights.official import read_official
+from napari_mpi.weights.tensors import WeightsError, require_small
 
-__all__ = [
-    "BUNDLED",
-    "SUFFIXES",
-    "Weights",
-    "WeightsError",
-    "load_weights",
-    "prefer_weights_folder",
-    "read_tensors",
-    "save_weights",
-    "weights_folder",
-]
-
-_FOLDER = Path(__file__).parent / "bundled"
-BUNDLED: dict[str, Path] = {
-    name: _FOLDER / f"{name}.safetensors" for name in ("universal", "universal-rgb")
-}
-"""Weights that ship with the package, by name: for gray images, which fill any other
-channel by channel, and for RGB."""
-
-SUFFIXES = (".safetensors", ".pth", ".pt")
-"""Endings of the files that weights come in."""
-
-_preferred_folder: Path | None = None
+__all__ = ["Weights", "load_weights", "save_weights"]
 
 _FORMAT = "napari-mpi-1"
-# A network of this kind has 3 MB of weights; far more than that is something else.
-_MAX_BYTES = 256 * 2**20
 _MAX_CHANNELS = 64
-
-
-class WeightsError(ValueError):
-    """A weights file that cannot be used, and why."""
 
 
 @dataclass(frozen=True)
@@ -127,61 +99,29 @@ def load_weights(source: str | os.PathLike[str] | Weights = "universal") -> Weig
     name = os.fspath(source)
     if name == "bundled":
         name = "universal"
-    path = _find(name)
+    path = find_weights(name)
+    # A file counts for more than a name in the weights folder, see `find_weights`.
+    is_file = name not in BUNDLED and Path(name).is_file()
+    found_by = str(path.resolve()) if is_file else name
     label = name if name in BUNDLED else path.name
-    _require_small(path, path.stat().st_size)
+    stat = path.stat()
+    loaded = _loaded(path.absolute(), stat.st_size, stat.st_mtime_ns)
+    return replace(loaded, name=label, source=found_by)
+
+
+# A batch asks for the same weights again and again.
+@lru_cache(maxsize=4)
+def _loaded(path: Path, size: int, mtime_ns: int) -> Weights:
+    """Read and check a file of this size, that was written last at this time."""
+    require_small(path, size)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.suffix == ".safetensors":
         state, card = _read_safetensors(path)
     elif path.suffix in SUFFIXES:
-        state, card = _read_official(path), {"origin": "official MPI weights"}
+        state, card = read_official(path), {"origin": "official MPI weights"}
     else:
         raise WeightsError(f"{path}: expected a .safetensors, .pth or .pt file.")
-    # A file counts for more than a name in the weights folder, see `_find`.
-    is_file = name not in BUNDLED and Path(name).is_file()
-    found_by = str(path.resolve()) if is_file else name
-    return replace(_checked(state, label, sha256, card, path), source=found_by)
-
-
-def _require_small(path: Path, n_bytes: int) -> None:
-    if n_bytes > _MAX_BYTES:
-        raise WeightsError(
-            f"{path} is {n_bytes / 2**20:.0f} MiB large: weights of this network take "
-            "about 3 MiB, so this is another kind of file."
-        )
-
-
-def weights_folder() -> Path:
-    """Return the folder of downloaded and imported weights.
-
-    The environment variable ``NAPARI_MPI_WEIGHTS`` names another one, which a group
-    can share; else it is the one given to `prefer_weights_folder`.
-    """
-    chosen = os.environ.get("NAPARI_MPI_WEIGHTS")
-    if chosen:
-        return Path(chosen)
-    return _preferred_folder or user_data_path("napari-mpi", False) / "weights"
-
-
-def prefer_weights_folder(folder: str | os.PathLike[str] | None) -> None:
-    """Look for weights in this folder from now on; None is the usual one."""
-    global _preferred_folder
-    _preferred_folder = Path(folder).expanduser() if folder else None
-
-
-def _find(name: str) -> Path:
-    inside = [weights_folder() / (name + suffix) for suffix in SUFFIXES]
-    # A name is no path: only the last step of one may be looked up in the folder.
-    candidates = inside if Path(name).name == name else []
-    for path in (BUNDLED.get(name, Path(name)), *candidates):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f"No weights named {name!r}: give one of {', '.join(BUNDLED)}, the path of a "
-        ".safetensors or .pth file, or a name that 'napari-mpi weights list' shows; "
-        "what is online there has to be downloaded first, by 'napari-mpi weights "
-        "download NAME'."
-    )
+    return _checked(state, sha256, card, path)
 
 
 def save_weights(
@@ -236,93 +176,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return state, card if isinstance(card, dict) else {}
 
 
-def read_tensors(path: Path) -> Any:
-    """Read what `torch.save` wrote, if it is plain data and tensors.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    WeightsError
-        If the file is damaged or holds anything that could run code.
-    """
-    _require_small(path, path.stat().st_size)
-    content = io.BytesIO(path.read_bytes())
-    try:
-        if zipfile.is_zipfile(content):
-            with zipfile.ZipFile(content) as archive:
-                # A little can unpack into a lot.
-                _require_small(path, sum(one.file_size for one in archive.infolist()))
-        content.seek(0)
-        return torch.load(content, map_location="cpu", weights_only=True)
-    except WeightsError:
-        raise
-    # A damaged file surfaces as almost anything, even as an AssertionError.
-    except Exception as error:
-        raise WeightsError(
-            f"{path} was not opened: it is damaged, or holds more than plain tensors, "
-            "which could run foreign code. Copy it again from its source, or use a "
-            "file that contains a state dict only."
-        ) from error
-
-
-def _read_official(path: Path) -> dict[str, Tensor]:
-    content = read_tensors(path)
-    state = content.get("params") if isinstance(content, dict) else None
-    if not isinstance(state, dict):
-        raise WeightsError(
-            f"{path} is no MPI weights file: expected a dict with the key 'params'."
-        )
-    renamed = {}
-    for key, value in state.items():
-        new_key = _official_to_own(str(key))
-        if new_key is None or not isinstance(value, Tensor):
-            raise WeightsError(
-                f"{path} does not describe the MPI network: unexpected entry {key!r}."
-            )
-        renamed[new_key] = value
-    return renamed
-
-
-# The authors' network is nested Sequentials with numbers for names; one level deeper
-# adds "1.1.7." to the path.
-_OFFICIAL = re.compile(
-    r"net\.(?P<down>(?:1\.1\.7\.)*)(?P<block>1\.0\.[12]|1\.1\.[1245]|[234679])\."
-    r"(?:(?P<conv>1)\.)?(?P<leaf>\w+)"
-)
-_OFFICIAL_BLOCKS = {
-    "1.0.1": "skip.conv",
-    "1.0.2": "skip.norm",
-    "1.1.1": "down.0.conv",
-    "1.1.2": "down.0.norm",
-    "1.1.4": "down.1.conv",
-    "1.1.5": "down.1.norm",
-    "2": "merge_norm",
-    "3": "up.0.conv",
-    "4": "up.0.norm",
-    "6": "up.1.conv",
-    "7": "up.1.norm",
-}
-
-
-def _official_to_own(key: str) -> str | None:
-    match = _OFFICIAL.fullmatch(key)
-    if match is None:
-        return None
-    depth = match["down"].count("1.1.7.")
-    if match["block"] == "9" and depth == 0:
-        return f"head.{match['leaf']}"
-    if match["block"] not in _OFFICIAL_BLOCKS or depth >= N_LEVELS:
-        return None
-    prefix = "levels." + "deeper." * depth
-    return f"{prefix}{_OFFICIAL_BLOCKS[match['block']]}.{match['leaf']}"
-
-
 def _checked(
-    state: dict[str, Tensor], name: str, sha256: str, card: dict[str, Any], path: Path
+    state: dict[str, Tensor], sha256: str, card: dict[str, Any], path: Path
 ) -> Weights:
     """Infer the network's shape from its first and last layer and compare the rest."""
     first = state.get("levels.skip.conv.weight")
@@ -358,4 +213,4 @@ def _checked(
         )
     if any(not torch.isfinite(value).all() for value in state.values()):
         raise WeightsError(f"{path} contains NaN or infinite weights.")
-    return Weights(state, image_channels, mask_channels, name, sha256, card)
+    return Weights(state, image_channels, mask_channels, path.name, sha256, card)
