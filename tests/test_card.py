@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_mpi import denoise, pretrain
+from napari_mpi import denoise, iter_denoise, pretrain
 from napari_mpi.config import FillConfig
 from napari_mpi.engine.network import Hourglass
 from napari_mpi.engine.passes import Passes
 from napari_mpi.engine.predictor import Predictor
+from napari_mpi.pipeline.forecast import Forecast
 
 pytest.importorskip("pretended_card", exc_type=ImportError)
 
@@ -105,3 +106,21 @@ def test_a_training_on_a_card_gives_the_weights_of_the_processor(
         found = trained("card")
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_what_a_card_has_no_memory_to_forecast_is_tried_on_the_processor(
+    rng, monkeypatch
+):
+    tried = []
+
+    def forecast(plane, n_planes, weights, config, device):
+        tried.append(device.type)
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return Forecast(1.0, 2)
+
+    monkeypatch.setattr("napari_mpi.pipeline.stack_denoising.forecast", forecast)
+    with pretended_card(records=False):
+        run = iter_denoise(rng.normal(100, 9, (32, 32)), n_iter=0, device="card")
+        assert run.forecast() == Forecast(1.0, 2)
+    assert len(tried) == 2

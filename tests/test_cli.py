@@ -12,6 +12,7 @@ import tifffile
 import napari_mpi
 from napari_mpi.cli import main
 from napari_mpi.io.files import read_image
+from napari_mpi.pipeline.stack_denoising import StackDenoising
 
 
 @pytest.fixture
@@ -331,6 +332,19 @@ def test_a_forecast_says_what_a_run_takes_and_writes_nothing(
     assert "cells.tif: about " in said
     assert "MiB of free memory" in said
     assert not out.exists()
+
+
+def test_a_failure_of_torch_costs_one_input_only(
+    image_folder, tmp_path, capsys, monkeypatch
+):
+    def fail(self, n_planes=None):
+        raise RuntimeError("the driver is gone")
+
+    monkeypatch.setattr(StackDenoising, "forecast", fail)
+    images = [str(path) for path in image_folder.rglob("*.tif")]
+    out = tmp_path / "out"
+    assert main(["denoise", *images, "-o", str(out), "--forecast"]) == 1
+    assert capsys.readouterr().err.count("the driver is gone") == len(images) == 2
 
 
 def test_results_cannot_be_named_as_what_is_not_written(image_folder, tmp_path, capsys):

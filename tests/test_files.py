@@ -198,13 +198,17 @@ def test_an_empty_folder_is_refused(tmp_path):
         read_image(tmp_path)
 
 
-def test_chosen_files_are_stacked_in_the_order_given(tmp_path, stack):
+def test_chosen_files_are_stacked_in_the_order_given(tmp_path, stack, monkeypatch):
     for number in range(3):
         iio.imwrite(tmp_path / f"{number}.png", stack[number])
     paths = [tmp_path / f"{number}.png" for number in (2, 0, 1)]
     image = read_stack(paths, "mine")
     assert image.name == "mine"
     assert np.array_equal(image.data, stack[[2, 0, 1]])
+    monkeypatch.setattr(files, "MAX_IN_MEMORY", image.data.nbytes - 1)
+    mapped = read_stack(paths, "mine").data
+    assert isinstance(mapped, np.memmap)
+    assert np.array_equal(mapped, image.data)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,31 @@ def test_work_folders_tell_the_image_and_are_never_shared(folder, tmp_path):
     assert len({job.id for job in jobs}) == len(jobs)
     assert all(Path(job.id).name == job.id for job in jobs)
     assert jobs[1].id.startswith("day1-a-ome-tif-")
+
+
+def test_images_of_equal_names_in_a_file_are_told_apart(tmp_path):
+    names = ("a-2", "a", "a")
+    with tifffile.TiffWriter(tmp_path / "cells.ome.tif") as tif:
+        for name in names:
+            tif.write(np.zeros((40, 48), np.uint8), metadata={"Name": name})
+    jobs = find_inputs([tmp_path / "cells.ome.tif"], tmp_path / "out").jobs
+    assert [job.name for job in jobs] == [
+        f"cells.ome.tif [{label}]" for label in ("a-2", "a", "a-3")
+    ]
+
+
+@pytest.mark.parametrize(("platform", "n_jobs"), [("linux", 2), ("darwin", 1)])
+def test_names_that_the_system_takes_for_one_are_not_given_twice(
+    tmp_path, monkeypatch, platform, n_jobs
+):
+    files = [tmp_path / "day1" / "Cell.tif", tmp_path / "day2" / "cell.tif"]
+    for file in files:
+        file.parent.mkdir()
+        file.touch()
+    monkeypatch.setattr(sys, "platform", platform)
+    found = find_inputs(files, tmp_path / "out")
+    assert len(found.jobs) == n_jobs
+    assert len(found.refused) == 2 - n_jobs
 
 
 def test_a_file_of_several_images_is_a_job_for_each(tmp_path):

@@ -21,7 +21,7 @@ def test_arrays_on_disk_behave_like_arrays():
 def test_a_full_disk_is_said_before_anything_is_written(monkeypatch):
     usage = SimpleNamespace(free=10)
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OSError, match=r"result of 4 MiB .* Free some space.*TMPDIR"):
+    with pytest.raises(OSError, match=r"4 MiB of pixels .* Free some space.*TMPDIR"):
         storage.allocate((2, 1024, 1024), np.uint16, on_disk=True)
 
 

@@ -1,10 +1,12 @@
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 from image_files import an_image, cut_to, patch, round_trip
 
+from napari_mpi.arrays import storage
 from napari_mpi.io import tiff
 from napari_mpi.io.files import (
     FileError,
@@ -351,6 +353,17 @@ def test_a_large_tiff_is_read_when_its_pixels_are_asked_for(
     assert np.array_equal(data, stack)
     if compression is None:  # the file itself, which nothing may change
         assert not data.flags.writeable
+
+
+def test_a_large_compressed_tiff_needs_space_for_its_pixels(
+    tmp_path, stack, monkeypatch
+):
+    path = tmp_path / "large.ome.tif"
+    tifffile.imwrite(path, stack, compression="zlib")
+    monkeypatch.setattr(tiff, "MAX_IN_MEMORY", 1000)
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: SimpleNamespace(free=9))
+    with pytest.raises(OSError, match="There is no place for 0 MiB of pixels"):
+        read_image(path)
 
 
 def test_boolean_colour_is_refused(tmp_path):

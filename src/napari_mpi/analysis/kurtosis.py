@@ -102,7 +102,8 @@ def _variance_of_noise(moments: Array) -> float | None:
     terms = np.stack([np.ones_like(second), -1 / second], axis=1)
     weight = np.ones_like(second)
     for _ in range(_N_FITS):
-        factors = np.linalg.lstsq(terms * weight[:, np.newaxis], root * weight)[0]
+        weighted = terms * weight[:, np.newaxis]
+        factors = np.linalg.lstsq(weighted, root * weight, rcond=None)[0]
         distance = np.abs(root - terms @ factors)
         least = max(_LEAST_DISTANCE * float(np.median(distance)), 1e-9)
         weight = 1 / np.sqrt(np.maximum(distance, least))

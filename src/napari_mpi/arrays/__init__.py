@@ -1,1 +1,1 @@
-"""Geometry and intensities of arrays, with numpy alone."""
+"""Geometry and intensities of arrays, with numpy and scipy alone."""

@@ -41,5 +41,5 @@ def sampled(array: NDArray[Any], most: int) -> NDArray[Any]:
     >>> sampled(np.arange(10), 4)
     array([0, 3, 6, 9])
     """
-    # An odd stride does not fall into step with rows of an even length.
+    # An odd stride seldom falls into step with rows, whose length is mostly even.
     return array.reshape(-1)[:: array.size // most | 1]

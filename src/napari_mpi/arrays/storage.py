@@ -49,7 +49,7 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, on_disk: bool) -> NDArray
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
         except OSError as error:
             raise OSError(
-                f"There is no place for a result of {n_bytes / 2**20:.0f} MiB in "
+                f"There is no place for {n_bytes / 2**20:.0f} MiB of pixels in "
                 f"{folder} ({error.strerror}). Free some space, or name another folder "
                 "in the environment variable TMPDIR."
             ) from error

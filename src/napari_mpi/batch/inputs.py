@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 import re
 import warnings
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from napari_mpi.batch.errors import reason
 from napari_mpi.batch.results import ENDINGS, is_result, target_name
+from napari_mpi.io.atomic import as_one_file
 from napari_mpi.io.image_data import SUFFIXES, ZARR_SUFFIX, stem_of
 from napari_mpi.io.listing import list_parts, list_series
 from napari_mpi.io.zarr_reader import looks_like_image
@@ -64,7 +66,7 @@ class Job:
     @property
     def id(self) -> str:
         """A name for its folder: it tells the image, and no two results share it."""
-        place = self.target.relative_to(self.output).as_posix()
+        place = as_one_file(self.target.relative_to(self.output).as_posix())
         digest = hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()
         safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in self.name)
         return f"{safe[:40]}-{digest[:16]}"
@@ -117,7 +119,7 @@ def find_inputs(
     """
     output = output.resolve()
     found = Inputs()
-    taken: dict[Path, Job] = {}
+    taken: dict[str, Job] = {}
     seen = set[Path]()
     parts_taken = set[Path]()
     for source, place in _files(inputs, output, found):
@@ -136,11 +138,12 @@ def find_inputs(
                 "which are not denoised again."
             )
         for job in _jobs_of(source, place, output, ending, labels, parts):
-            clash = taken.setdefault(job.target, job)
+            place_taken = as_one_file(job.target)
+            clash = taken.setdefault(place_taken, job)
             if clash is job:
                 continue
             if _is_picture_of(clash, job):
-                taken[job.target] = job
+                taken[place_taken] = job
                 found.left_out.append(_left_out_for(clash, job))
             elif _is_picture_of(job, clash):
                 found.left_out.append(_left_out_for(job, clash))
@@ -210,9 +213,12 @@ def _labels(names: Iterable[str]) -> list[str]:
     """Make of the names of images what is fit for the name of a file."""
     labels: list[str] = []
     for number, name in enumerate(names):
-        label = re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.")
-        if not label or label.casefold() in map(str.casefold, labels):
-            label = f"{label}-{number}".lstrip("-")
+        first = label = re.sub(r"[^\w.-]+", "-", name)[:60].strip("-.")
+        taken = {*map(str.casefold, labels)}
+        for other in itertools.count(number):
+            if label and label.casefold() not in taken:
+                break
+            label = f"{first}-{other}".lstrip("-")
         labels.append(label)
     return labels
 

@@ -298,7 +298,10 @@ def _recorded_warnings() -> Iterator[list[str]]:
                 said.append(str(message))
 
         warnings.showwarning = take
-        yield said
+        try:
+            yield said
+        finally:  # which not every Python's `catch_warnings` does
+            warnings.showwarning = show
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ from napari_mpi.batch.records import Record
 
 __all__ = ["in_processes", "sensible_workers"]
 
+_Done = tuple[Job, Record] | BaseException
+
 # A process that ends without a word is given its image so many times.
 _MAX_TRIES = 3
 # A worker with torch and a plane of common size takes about as much.
@@ -59,7 +61,7 @@ def in_processes(
     waiting = queue.SimpleQueue[Job]()
     for job in jobs:
         waiting.put(job)
-    done = queue.SimpleQueue[tuple[Job, Record] | BaseException]()
+    done = queue.SimpleQueue[_Done]()
     workers = [
         _Worker(number % n_cards if n_cards else None)
         for number in range(min(n_workers, len(jobs)))
@@ -83,7 +85,7 @@ def in_processes(
         thread.start()
     try:
         for _ in jobs:
-            found = done.get()
+            found = _next(done)
             if isinstance(found, BaseException):
                 raise found
             yield found
@@ -94,6 +96,13 @@ def in_processes(
             while thread.is_alive():  # one may just have been started anew
                 thread.join(0.1)
                 worker.kill()
+
+
+def _next(done: queue.SimpleQueue[_Done]) -> _Done:
+    """Wait for what is done next; Windows hears Ctrl-C only between waits."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return done.get(timeout=0.5)
 
 
 class _Worker:

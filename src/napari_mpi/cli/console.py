@@ -39,10 +39,14 @@ def say_error(name: object, reason: str) -> None:
 def naming_warnings(name: object) -> Iterator[None]:
     """Let each warning name the image that it is about, once."""
     with warnings.catch_warnings():
+        before = warnings.showwarning
         warnings.showwarning = lambda message, *_, **__: say(
             f"warning: {_naming(name, str(message))}"
         )
-        yield
+        try:
+            yield
+        finally:  # which not every Python's `catch_warnings` does
+            warnings.showwarning = before
 
 
 def _naming(name: object, text: str) -> str:

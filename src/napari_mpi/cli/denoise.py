@@ -77,7 +77,7 @@ def _denoise(args: argparse.Namespace) -> int:
                 result = finish(run, source.name)
                 write_result(target, image, result, args.noise_map)
             _say_findings(source.name, result.report)
-        except (ValueError, TypeError, OSError, MemoryError) as error:
+        except (ValueError, TypeError, OSError, MemoryError, RuntimeError) as error:
             say_error(source, reason(error))
             failed += 1
         else:
@@ -115,6 +115,7 @@ def _require_none_is_input(files: Mapping[Path, Iterable[Path]]) -> None:
 def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
     """Return where each input's result goes."""
     from napari_mpi.batch.results import target_name
+    from napari_mpi.io.atomic import as_one_file
     from napari_mpi.io.files import stem_of
     from napari_mpi.io.image_data import SUFFIXES
 
@@ -136,15 +137,15 @@ def _targets(inputs: Iterable[Path], output: Path) -> dict[Path, Path]:
             f"{output} is a file: expected a folder, or the name of a result that ends "
             "in .ome.tif, .tif or .ome.zarr."
         )
+    sources_of: dict[str, Path] = {}
     targets: dict[Path, Path] = {}
     for source in sources:
         stem = stem_of(source.resolve() if source.is_dir() else source)
-        target = output / target_name(stem)
-        clash = [old for old, taken in targets.items() if taken == target]
-        if clash:
+        target = targets[source] = output / target_name(stem)
+        other = sources_of.setdefault(as_one_file(target), source)
+        if other is not source:
             raise ValueError(
-                f"{clash[0]} and {source} would both be written to {target}: denoise "
+                f"{other} and {source} would both be written to {target}: denoise "
                 "them into different folders."
             )
-        targets[source] = target
     return targets

@@ -30,6 +30,15 @@ _PASS_BYTES, _TRAINING_BYTES = 3200, 8000
 # A run leaves this share of the free memory to others.
 _SHARE = 0.6
 _SMALLEST_TILE = 128
+# How torch says that memory has run out where it has no type of its own for it: on a
+# processor, and in the libraries below it, of which cuDNN finds no way to convolve.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "alloc_failed",
+    "unable to find an engine to execute this computation",
+)
 # Parameters of glibc's `mallopt`.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
@@ -68,13 +77,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory has run out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # On a CPU, torch has no type of its own for it.
     said = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in said
-        or "not enough memory" in said
-        or "out of memory" in said
-    )
+    return isinstance(error, RuntimeError) and any(one in said for one in _NO_MEMORY)
 
 
 def or_on_processor(work: Callable[[torch.device], _T], device: torch.device) -> _T:

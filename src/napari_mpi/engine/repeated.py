@@ -82,7 +82,9 @@ class Repeated:
         except RuntimeError as error:
             _logger.warning("Going on without recording on %s: %s", device, error)
             self._records = False  # which takes memory of its own
-            if not is_out_of_memory(error):
+            # Where memory runs out, to end the recording fails, too.
+            before = error.__context__ or error
+            if not (is_out_of_memory(error) or is_out_of_memory(before)):
                 _failing.add(device)
             return None
 

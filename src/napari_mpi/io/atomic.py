@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 __all__ = [
     "PART",
+    "as_one_file",
     "publish",
     "read_json",
     "remove",
@@ -91,6 +93,14 @@ def _replace_folder(finished: Path, target: Path) -> None:
         old.rename(target)
         raise
     remove(old)
+
+
+def as_one_file(path: Path | str) -> str:
+    """Return the same for names that stand for one file here.
+
+    The systems of Windows and macOS mostly take no notice of capitals.
+    """
+    return str(path).casefold() if sys.platform in ("darwin", "win32") else str(path)
 
 
 def remove(path: Path) -> None:

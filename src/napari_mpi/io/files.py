@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_mpi.arrays.storage import allocate, let_go
 from napari_mpi.io.atomic import staged
 from napari_mpi.io.bioio_reader import looks_like_bioio, read_bioio
 from napari_mpi.io.image_data import (
     BIOIO_PACKAGES,
+    MAX_IN_MEMORY,
     MRC_SUFFIXES,
     PICTURE_SUFFIXES,
     SUFFIXES,
@@ -124,10 +126,17 @@ def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
     ------
     FileError
         If a file is damaged, or shapes or types differ.
+    OSError
+        If the stack has to go to a temporary file and there is no space for it.
     """
     first = read_image(paths[0])
-    planes = [first.data]
-    for path in paths[1:]:
+    data = allocate(
+        (len(paths), *first.data.shape),
+        first.data.dtype.newbyteorder("="),
+        on_disk=len(paths) * first.data.nbytes > MAX_IN_MEMORY,
+    )
+    data[0] = first.data
+    for number, path in enumerate(paths[1:], 1):
         image = read_image(path)
         if _kind(image) != _kind(first):
             raise FileError(
@@ -135,11 +144,12 @@ def read_stack(paths: Sequence[str | os.PathLike[str]], name: str) -> ImageData:
                 f"{path} is {_kind(image)} and {paths[0]} is {_kind(first)}. Read "
                 "them one by one, or move what does not belong elsewhere."
             )
-        planes.append(image.data)
+        data[number] = image.data
+        let_go(data)
     # Not C: a reader would take the files for channels.
     free = next(letter for letter in "TZIJKLMNQ" if letter not in first.axes)
     return ImageData(
-        np.stack(planes),
+        data,
         free + first.axes,
         (1.0, *first.scale),
         ("pixel", *first.units),

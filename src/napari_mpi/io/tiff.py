@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_mpi.arrays.storage import allocate
 from napari_mpi.io.image_data import (
     MAX_IN_MEMORY,
     FileError,
@@ -86,9 +87,7 @@ def read_tiff(path: Path, series: int | None = None) -> ImageData:
         chosen = images[number]
         warn_of_rest(tif, path)
         check_pixels(tif, chosen, path)
-        # Mapped from the file itself, or else from a temporary one.
-        lazy = chosen.nbytes > MAX_IN_MEMORY
-        data = chosen.asarray(out="memmap" if lazy else None)
+        data = _pixels(chosen)
         page = chosen.keyframe
         colour = page.photometric in (
             tifffile.PHOTOMETRIC.RGB,
@@ -112,6 +111,24 @@ def read_tiff(path: Path, series: int | None = None) -> ImageData:
         channels,
     )
     return take_placement(image)
+
+
+def _pixels(series: tifffile.TiffPageSeries) -> NDArray[Any]:
+    """Read the pixels of an image; many are mapped, from the file itself if it can be.
+
+    Raises
+    ------
+    OSError
+        If they have to go to a temporary file and there is no space for it.
+    """
+    if series.nbytes <= MAX_IN_MEMORY:
+        return np.asarray(series.asarray())
+    in_one_piece = series.dataoffset is not None or len(series.pages) == 1
+    if in_one_piece and series.keyframe.is_memmappable:
+        return series.asarray(out="memmap")
+    # tifffile's own temporary file would end the program where the disk is too small.
+    place = allocate(series.shape, series.dtype, on_disk=True)
+    return series.asarray(out=place)
 
 
 def _images(tif: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPageSeries]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_mpi.analysis.stuck_pixels import fill_stuck
 from napari_mpi.arrays.intensity import to_dtype, without_hot_pixels
 from napari_mpi.arrays.planes import Index, PlaneGrid
+from napari_mpi.arrays.slabs import SlabReader
 from napari_mpi.arrays.spread import sampled, spread_evenly
 from napari_mpi.arrays.storage import allocate, belongs_on_disk, let_go
 
@@ -91,7 +92,7 @@ class PlaneStore:
         Some values of all planes, hot pixels aside.
     stuck : float
         Share of the pixels that are stuck, if these are to be filled.
-    filled : list of tuple of int
+    varying : list of tuple of int
         Index of each plane that holds more than one value.
     constant : bool
         Whether all pixels of each plane are equal.
@@ -113,6 +114,7 @@ class PlaneStore:
         fill_stuck: bool = False,
     ) -> None:
         self._source, self.grid, self._intensity = source, grid, intensity
+        self._planes = SlabReader(source)
         self._fill_stuck, self.stuck = fill_stuck, 0.0
         self.image, self.noise_map = results.image, results.noise_map
         self.uncertainty = results.uncertainty
@@ -147,6 +149,7 @@ class PlaneStore:
                 # Frames without content tell nothing of the range of the others.
                 (samples if varies else blank).append(to_dtype(some, self.dtype))
             self.let_go()
+        self._planes.let_go()
         if n_bad:
             n_all = int(np.prod(self.grid.shape))
             if n_bad == n_all:
@@ -186,7 +189,7 @@ class PlaneStore:
         self.dtype = self.image.dtype
 
     def _from_source(self, index: Index) -> NDArray[Any]:
-        return np.asarray(self._source[index]).astype(self.dtype, copy=False)
+        return self._planes.read(index).astype(self.dtype, copy=False)
 
     def plane(self, index: Index) -> NDArray[Any]:
         """Return a copy of a plane of the result, which is noisy until it is done."""

@@ -173,11 +173,10 @@ class StackDenoising(Denoising):
             n_planes = len(planes)
         else:
             config = self._plan.config_for(n_planes, self._grid.plane_shape)
-        return forecast(
-            self._filler.read(planes[0].index),
-            n_planes,
-            self._plan.weights,
-            config,
+        plane = self._filler.read(planes[0].index)
+        weights = self._plan.weights
+        return memory.or_on_processor(
+            lambda device: forecast(plane, n_planes, weights, config, device),
             self._resources.device,
         )
 
