@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_mpi import denoise, iter_denoise
 from napari_mpi.pipeline.findings import in_words
@@ -414,3 +415,20 @@ def test_masked_pixels_are_refused(noisy):
     masked = np.ma.masked_greater(noisy, np.percentile(noisy, 99))
     with pytest.raises(ValueError, match="without a mask"):
         denoise(masked)
+
+
+@pytest.mark.parametrize("noise", [None, "correlated"])
+@pytest.mark.parametrize("photons", [0.1, 0.2])
+def test_a_flat_image_of_few_photons_keeps_its_light(rng, photons, noise):
+    counts = rng.poisson(photons, (96, 96)).astype(np.uint16)
+    image = denoise(counts, preset="fast", noise=noise, n_iter=2).image
+    assert image.mean() == pytest.approx(counts.mean(), rel=0.02)
+
+
+def test_spots_of_few_photons_keep_their_light(rng):
+    spots = np.zeros((96, 96))
+    spots[tuple(rng.integers(0, 96, (2, 30)))] = 1
+    spots = ndimage.gaussian_filter(spots, 2)
+    counts = rng.poisson(0.03 * spots / spots.mean()).astype(np.uint16)
+    image = denoise(counts, preset="fast", n_iter=2).image
+    assert image.mean() == pytest.approx(counts.mean(), rel=0.03)

@@ -49,7 +49,9 @@ def test_an_image_comes_back_whole(tmp_path, rng, axes, shape):
     assert back.rgb == image.rgb
 
 
-@pytest.mark.parametrize("dtype", ["u1", ">u2", "i2", "u4", "i8", "f2", "f4", ">f8"])
+@pytest.mark.parametrize(
+    "dtype", ["u1", ">u2", "i2", "u4", "i8", "q", "Q", "f2", "f4", ">f8"]
+)
 def test_every_pixel_type_comes_back(tmp_path, rng, dtype):
     data = rng.integers(0, 100, (20, 24)).astype(dtype)
     write_image(tmp_path / "a.zarr", an_image(data, "YX"))

@@ -36,11 +36,14 @@ from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 from napari_mpi.arrays.intensity import without_hot_pixels
 from napari_mpi.arrays.spread import evenly
 
-__all__ = ["TOO_COARSE", "NoiseEstimate", "estimate_noise"]
+__all__ = ["FEWEST_STEPS", "TOO_COARSE", "NoiseEstimate", "estimate_noise"]
 
 TOO_COARSE = 0.1
 """Error by rounding, as a share of the noise, that costs a decibel or more where a
 fifth of the noise is left."""
+
+FEWEST_STEPS = 2.0
+"""Counts of so few steps, as a standard deviation, are not distributed normally."""
 
 Array = NDArray[np.float64]
 _TINY = float(np.finfo(float).tiny)
@@ -61,8 +64,6 @@ _NEGLIGIBLE = 1e-6
 _STRUCTURED = 5.0
 # With less of the power in high frequencies, these do not tell how strong noise is.
 _ENOUGH_HIGH = 0.04
-# Counts of so few steps, as a standard deviation, are not distributed normally.
-_FEWEST_STEPS = 2.0
 # There surely is noise if its share of what was found is known to so much, and is not
 # above one by more than chance.
 _MOST_ERROR, _MOST_SHARE = 0.1, 1.15
@@ -321,7 +322,7 @@ def _told_apart(
 ) -> NoiseEstimate:
     """Return noise without the texture that was taken for noise, if that shows."""
     unlike = found.shared or found.speckle > 0 or max(found.stripes) > STRIPED
-    if unlike or found.rms < _FEWEST_STEPS * found.step:
+    if unlike or found.rms < FEWEST_STEPS * found.step:
         return found
     told = noise_share(planes, level, intensity)
     if told is None:

@@ -69,12 +69,14 @@ def write_zarr(path: Path, image: ImageData) -> None:
         "layer": dict(image.layer),
     }
     leading = data.shape[:-2]
+    # Of types that are equal here, such as long and long long, zarr knows one.
+    dtype = np.dtype(data.dtype.str).newbyteorder("=")
     # Whoever misses a piece later then knows that it was lost.
     with zarr.config.set({"array.write_empty_chunks": True}):
         _, arrays = prepare_image(
             path,
             _model(image, axes, data, len(sizes)),
-            [((*leading, *size), data.dtype.newbyteorder("=")) for size in sizes],
+            [((*leading, *size), dtype) for size in sizes],
             # JSON knows no NaN.
             extra_attributes={
                 OWN_KEY: json.loads(json.dumps(own), parse_constant=lambda _: None)
