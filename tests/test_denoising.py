@@ -426,8 +426,8 @@ def test_a_flat_image_of_few_photons_keeps_its_light(rng, photons, noise):
 
 
 def test_spots_of_few_photons_keep_their_light(rng):
-    spots = np.zeros((96, 96))
-    spots[tuple(rng.integers(0, 96, (2, 30)))] = 1
+    spots = np.zeros((128, 128))
+    spots[tuple(rng.integers(0, 128, (2, 60)))] = 1
     spots = ndimage.gaussian_filter(spots, 2)
     counts = rng.poisson(0.03 * spots / spots.mean()).astype(np.uint16)
     image = denoise(counts, preset="fast", n_iter=2).image
