@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi.analysis.noise import FEWEST_STEPS, NoiseEstimate
+from napari_mpi.analysis.noise import NoiseEstimate
 from napari_mpi.arrays.intensity import without_hot_pixels
 
 __all__ = ["LocalNoise", "noise_excess"]
@@ -63,8 +63,8 @@ class LocalNoise:
             return 0.0
         # Counts of few photons are skewed, whether or not they are seen to scatter more
         # where there is more light.
-        counts = self.noise.rms < FEWEST_STEPS * self.noise.step
-        return max(self.noise.gain, self.noise.step if counts else 0.0)
+        few = self.noise.of_few_steps
+        return max(self.noise.gain, self.noise.step if few else 0.0)
 
 
 def noise_excess(

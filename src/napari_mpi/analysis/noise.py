@@ -36,14 +36,11 @@ from napari_mpi.analysis.stripes import STRIPED, stripe_variances
 from napari_mpi.arrays.intensity import without_hot_pixels
 from napari_mpi.arrays.spread import evenly
 
-__all__ = ["FEWEST_STEPS", "TOO_COARSE", "NoiseEstimate", "estimate_noise"]
+__all__ = ["TOO_COARSE", "NoiseEstimate", "estimate_noise"]
 
 TOO_COARSE = 0.1
 """Error by rounding, as a share of the noise, that costs a decibel or more where a
 fifth of the noise is left."""
-
-FEWEST_STEPS = 2.0
-"""Counts of so few steps, as a standard deviation, are not distributed normally."""
 
 Array = NDArray[np.float64]
 _TINY = float(np.finfo(float).tiny)
@@ -64,6 +61,8 @@ _NEGLIGIBLE = 1e-6
 _STRUCTURED = 5.0
 # With less of the power in high frequencies, these do not tell how strong noise is.
 _ENOUGH_HIGH = 0.04
+# Counts of so few steps, as a standard deviation, are not distributed normally.
+_FEWEST_STEPS = 2.0
 # There surely is noise if its share of what was found is known to so much, and is not
 # above one by more than chance.
 _MOST_ERROR, _MOST_SHARE = 0.1, 1.15
@@ -158,6 +157,11 @@ class NoiseEstimate:
     def texture(self) -> float:
         """Standard deviation of texture where it is weakest; 0 if it was not found."""
         return float(self.rms * np.sqrt(1 / self.share**2 - 1))
+
+    @property
+    def of_few_steps(self) -> bool:
+        """Whether it is about as strong as values are apart, as counts of photons."""
+        return self.rms < _FEWEST_STEPS * self.step
 
     @property
     def rounding(self) -> float:
@@ -322,7 +326,7 @@ def _told_apart(
 ) -> NoiseEstimate:
     """Return noise without the texture that was taken for noise, if that shows."""
     unlike = found.shared or found.speckle > 0 or max(found.stripes) > STRIPED
-    if unlike or found.rms < FEWEST_STEPS * found.step:
+    if unlike or found.of_few_steps:
         return found
     told = noise_share(planes, level, intensity)
     if told is None:

@@ -25,6 +25,9 @@ _STRONGEST = 0.02  # share of pixels with the strongest fine structure
 # holds the rest of it there: up to so many standard deviations of its fine part, and
 # more of noise that neighbours share.
 _BY_CHANCE, _BY_CHANCE_IF_SHARED = 1.3, 1.6
+# Of the noise of few photons, a trace is left in the very places where it was strong:
+# the mean of the strongest 2 % of normal numbers.
+_BY_CHANCE_IF_FEW = 2.42
 # In small planes few places decide, and those are the strongest that have noise left in
 # them: structure has to stand out by so many standard deviations of what noise does.
 _BEYOND_DOUBT = 7.0
@@ -122,9 +125,7 @@ def judge(
     found = {
         "std": float(difference.std()),
         "noise_left": left,
-        "structure_removed": _structure_removed(
-            after, difference, expected, noise.shared
-        ),
+        "structure_removed": _structure_removed(after, difference, expected, noise),
         "correlation": _excess_correlation(difference / expected, noise),
         "drift": drift,
         "clipped": float(at_end.mean()),
@@ -182,7 +183,7 @@ def _expected(intensity: NDArray[Any], noise: NoiseEstimate) -> Array:
 
 
 def _structure_removed(
-    after: Array, difference: Array, expected: Array, shared: bool
+    after: Array, difference: Array, expected: Array, noise: NoiseEstimate
 ) -> float:
     kept, removed = _band(after), _band(difference)
     strong = np.abs(kept) >= np.quantile(np.abs(kept), 1 - _STRONGEST)
@@ -192,7 +193,9 @@ def _structure_removed(
         return 0.0
     product = float((strongest * removed).sum())
     typical = _STD_PER_MEDIAN * float(np.median(np.abs(removed)))
-    by_chance = typical * (_BY_CHANCE_IF_SHARED if shared else _BY_CHANCE)
+    by_chance = typical * (_BY_CHANCE_IF_SHARED if noise.shared else _BY_CHANCE)
+    if noise.of_few_steps:
+        by_chance = typical * _BY_CHANCE_IF_FEW
     # The band of a sum is the sum of bands: this is how noise makes the product vary.
     deviation = float(np.linalg.norm(_band(strongest) * expected))
     if product <= max(
