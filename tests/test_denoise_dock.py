@@ -2,12 +2,12 @@ import time
 
 import numpy as np
 import pytest
-from docks import TIMEOUT, finish
+from docks import TIMEOUT, close, finish
 from napari.utils.notifications import notification_manager
+from qtpy.compat import isalive
 
 import napari_mpi.weights.loading
 from napari_mpi._napari import workers
-from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi.engine.passes import Passes
 from napari_mpi.pipeline.api import iter_denoise
 
@@ -354,19 +354,32 @@ def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
 
 
 @pytest.mark.usefixtures("slow_passes")
-def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
+def test_closing_the_dock_ends_the_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget = DenoiseWidget(viewer)
-    dock = viewer.window.add_dock_widget(widget, name="MPI denoise")
     widget.form.advanced.n_iter.value = 1
     widget.form.advanced.n_passes.value = 10_000
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
-    viewer.window.remove_dock_widget(dock)
-    widget.deleteLater()
+    close(widget)
     finish(widget, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells"]
+    qtbot.waitUntil(lambda: not isalive(widget), timeout=TIMEOUT)
     viewer.layers.clear()  # what the dock listened to finds nothing that is gone
+
+
+def test_a_dock_that_is_moved_goes_on_with_its_run(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.form.advanced.n_iter.value = 3
+    widget.form.advanced.n_passes.value = 2
+    widget.run()
+    dock = widget.parent()
+    dock.setFloating(True)
+    dock.setFloating(False)
+    viewer.window.remove_dock_widget(dock)
+    viewer.window.add_dock_widget(widget, name="elsewhere", area="left")
+    finish(widget, qtbot)
+    assert widget.status.value.startswith("Done")
+    assert isalive(widget)
 
 
 def test_a_run_can_be_copied_as_python_and_as_a_command(viewer, widget, noisy, qtbot):
