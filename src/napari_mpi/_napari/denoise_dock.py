@@ -11,7 +11,7 @@ from napari.viewer import Viewer
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.earlier_run import EarlierRun
 from napari_mpi._napari.form import DenoiseForm
-from napari_mpi._napari.last_run import LastRun
+from napari_mpi._napari.last_run import LastRun, run_to_tell_of
 from napari_mpi._napari.layers import Picture, hide_if_mixed, layer_array
 from napari_mpi._napari.live_result import LiveResult
 from napari_mpi._napari.pace import Pace
@@ -20,7 +20,6 @@ from napari_mpi._napari.progress_words import progress_words
 from napari_mpi._napari.region import NO_PLANE, shown_point, visible_region
 from napari_mpi._napari.remark import Remark
 from napari_mpi._napari.replay_buttons import ReplayButtons
-from napari_mpi._napari.roles import record_of
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.run_queue import RunQueue
 from napari_mpi._napari.selection import LayerPart, chosen_layers, selected_input
@@ -286,14 +285,9 @@ class DenoiseWidget(RunDock):
         assert self._part is not None
         self.status.value = self._queue.note(self._part.layer.name, outcome, done=done)
 
-    def _replayed(self) -> dict[str, Any] | None:
-        """Return the report of the chosen image, or else of the last run."""
-        own = record_of(self.form.image.value)
-        return own or (None if self._last is None else self._last.report)
-
     def use_settings(self) -> None:
         """Fill the form with the settings of the chosen image, or of the last run."""
-        report = self._replayed()
+        report, _ = run_to_tell_of(self.form.image.value, self._last)
         if report is not None:
             said = self.form.use(report) or ["The form holds these settings now."]
             self._tell(" ".join([*said, *self._earlier.use(report)]))
@@ -311,11 +305,10 @@ class DenoiseWidget(RunDock):
             self._tell(" ".join(said))
 
     def _offer_replay(self) -> None:
-        report = self._replayed()
+        chosen = self.form.image.value
+        report, about = run_to_tell_of(chosen, self._last)
         self.replay.offer(report)
         if not self.running:  # else it shows the run
-            chosen = self.form.image.value
-            about = self._last.heading(chosen) if self._last else ""
             self.trust.show_report(report, chosen, about)
 
     def reset_choices(self, event: Any = None) -> None:
