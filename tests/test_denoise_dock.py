@@ -1,5 +1,6 @@
 import time
 
+import dask.array
 import numpy as np
 import pytest
 from docks import TIMEOUT, close, finish
@@ -218,6 +219,27 @@ def test_a_failure_of_the_computation_is_not_lost(
     finish(widget, qtbot)
     assert "The computation failed" in widget.status.value
     assert len(viewer.layers) == 1
+
+
+# Outside of tests superqt only warns, and says nothing else.
+@pytest.mark.filterwarnings("ignore:RuntimeError in aborted thread")
+def test_an_image_whose_reading_ends_too_early_does_not_block_the_dock(
+    viewer, widget, noisy, qtbot
+):
+    def read(block_info=None):
+        if block_info[None]["array-location"][0][0] == 2:
+            return next(iter([]))
+        return noisy[np.newaxis]
+
+    array = dask.array.map_blocks(
+        read, dtype=noisy.dtype, chunks=((1, 1, 1), *[(n,) for n in noisy.shape])
+    )
+    viewer.add_image(array, contrast_limits=(0, 500))
+    viewer.dims.set_point(0, 0)
+    widget.run()
+    finish(widget, qtbot)
+    assert "StopIteration" in widget.status.value
+    assert widget.run_button.enabled
 
 
 def test_a_constant_image_comes_back_with_a_warning(viewer, widget, qtbot):
