@@ -280,6 +280,17 @@ def test_the_results_have_the_name_that_the_image_had_at_the_start(
     assert names == ["renamed", "cells noise map", "cells denoised"]
 
 
+def test_several_layers_that_are_selected_stay_so_when_a_run_ends(
+    viewer, widget, noisy, qtbot
+):
+    other = viewer.add_image(noisy, name="other")
+    cells = viewer.add_image(noisy, name="cells")
+    widget.run()
+    viewer.layers.selection = {cells, other}
+    finish(widget, qtbot)
+    assert viewer.layers.selection == {cells, other}
+
+
 def test_a_range_of_time_points(viewer, widget, stack, qtbot):
     viewer.add_image(stack, name="cells", axis_labels=("t", "y", "x"))
     widget.form.planes.which.value = "range"

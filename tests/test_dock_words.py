@@ -101,6 +101,16 @@ def test_a_new_run_hides_the_words_of_the_one_before(viewer, widget, noisy, qtbo
     assert widget.trust.words.text() == f"Last result, of cells: {words}"
 
 
+def test_what_is_cancelled_cannot_be_kept(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.form.advanced.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: widget.keep_button.enabled, timeout=TIMEOUT)
+    widget.cancel()
+    assert not widget.keep_button.enabled
+    finish(widget, qtbot)
+
+
 def test_stop_and_keep_is_answered_at_once(viewer, widget, noisy, qtbot):
     a, b = viewer.add_image(noisy, name="a"), viewer.add_image(noisy, name="b")
     viewer.layers.selection = {a, b}

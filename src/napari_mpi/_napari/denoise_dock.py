@@ -192,6 +192,7 @@ class DenoiseWidget(RunDock):
             tried = self._trials.cancelled() if self._trials else ""
             self.status.value = tried or kept
             self.progress.value = 0
+            self.keep_button.enabled = False
             self._worker.quit()
 
     def stop_and_keep(self) -> None:
