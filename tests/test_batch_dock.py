@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from docks import TIMEOUT, finish
+from docks import TIMEOUT, close, finish
 from image_files import write_spread
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
@@ -363,8 +363,7 @@ def test_closing_the_dock_or_the_window_ends_the_batch(
     if how == "window":
         viewer.close()
     else:
-        viewer.window.remove_dock_widget("all")
-        widget.deleteLater()
+        close(widget)
     qtbot.waitUntil(lambda: worker.abort_requested, timeout=TIMEOUT)
     gate.open.set()
     qtbot.waitUntil(lambda: not worker.is_running, timeout=TIMEOUT)

@@ -1,13 +1,14 @@
 import time
 
+import dask.array
 import numpy as np
 import pytest
-from docks import TIMEOUT, finish
+from docks import TIMEOUT, close, finish
 from napari.utils.notifications import notification_manager
+from qtpy.compat import isalive
 
 import napari_mpi.weights.loading
 from napari_mpi._napari import workers
-from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi.engine.passes import Passes
 from napari_mpi.pipeline.api import iter_denoise
 
@@ -220,6 +221,27 @@ def test_a_failure_of_the_computation_is_not_lost(
     assert len(viewer.layers) == 1
 
 
+# Outside of tests superqt only warns, and says nothing else.
+@pytest.mark.filterwarnings("ignore:RuntimeError in aborted thread")
+def test_an_image_whose_reading_ends_too_early_does_not_block_the_dock(
+    viewer, widget, noisy, qtbot
+):
+    def read(block_info=None):
+        if block_info[None]["array-location"][0][0] == 2:
+            return next(iter([]))
+        return noisy[np.newaxis]
+
+    array = dask.array.map_blocks(
+        read, dtype=noisy.dtype, chunks=((1, 1, 1), *[(n,) for n in noisy.shape])
+    )
+    viewer.add_image(array, contrast_limits=(0, 500))
+    viewer.dims.set_point(0, 0)
+    widget.run()
+    finish(widget, qtbot)
+    assert "StopIteration" in widget.status.value
+    assert widget.run_button.enabled
+
+
 def test_a_constant_image_comes_back_with_a_warning(viewer, widget, qtbot):
     viewer.add_image(np.full((20, 20), 9, np.uint8), contrast_limits=(0, 10))
     notification_manager.records.clear()
@@ -354,19 +376,32 @@ def test_removing_the_input_ends_the_run(viewer, widget, noisy, qtbot):
 
 
 @pytest.mark.usefixtures("slow_passes")
-def test_closing_the_dock_ends_the_run(viewer, noisy, qtbot):
+def test_closing_the_dock_ends_the_run(viewer, widget, noisy, qtbot):
     viewer.add_image(noisy, name="cells")
-    widget = DenoiseWidget(viewer)
-    dock = viewer.window.add_dock_widget(widget, name="MPI denoise")
     widget.form.advanced.n_iter.value = 1
     widget.form.advanced.n_passes.value = 10_000
     widget.run()
     qtbot.waitUntil(lambda: "cells denoised" in viewer.layers, timeout=TIMEOUT)
-    viewer.window.remove_dock_widget(dock)
-    widget.deleteLater()
+    close(widget)
     finish(widget, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells"]
+    qtbot.waitUntil(lambda: not isalive(widget), timeout=TIMEOUT)
     viewer.layers.clear()  # what the dock listened to finds nothing that is gone
+
+
+def test_a_dock_that_is_moved_goes_on_with_its_run(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.form.advanced.n_iter.value = 3
+    widget.form.advanced.n_passes.value = 2
+    widget.run()
+    dock = widget.parent()
+    dock.setFloating(True)
+    dock.setFloating(False)
+    viewer.window.remove_dock_widget(dock)
+    viewer.window.add_dock_widget(widget, name="elsewhere", area="left")
+    finish(widget, qtbot)
+    assert widget.status.value.startswith("Done")
+    assert isalive(widget)
 
 
 def test_a_run_can_be_copied_as_python_and_as_a_command(viewer, widget, noisy, qtbot):

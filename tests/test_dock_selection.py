@@ -184,6 +184,113 @@ def test_an_input_that_is_moved_during_a_run_takes_its_results_along(
         )
 
 
+def during_the_run(viewer, do):
+    """Do something when the result is there and is not complete yet."""
+
+    def see(event):
+        if event.value.name == "cells noise map":
+            do()
+
+    viewer.layers.events.inserted.connect(see)
+    return see  # napari keeps a weak reference only
+
+
+@pytest.mark.parametrize("shape", [(40, 48), (5, 40, 48), (64, 60)])
+def test_an_image_that_is_replaced_during_the_run_leaves_the_result_of_the_former(
+    viewer, widget, noisy, qtbot, shape
+):
+    cells = viewer.add_image(noisy, name="cells", scale=(0.5, 0.25), translate=(3, 4))
+
+    def replace():
+        cells.data = np.ones(shape, np.uint16)
+
+    keep = during_the_run(viewer, replace)  # noqa: F841
+    run(widget, qtbot)
+    assert widget.status.value.endswith(
+        "The image was replaced during the run: the result is of the former one."
+    )
+    for name in ("cells denoised", "cells noise map"):
+        layer = viewer.layers[name]
+        assert layer.data.shape == noisy.shape
+        assert tuple(layer.data_to_world((2, 4))) == (4, 5)
+
+
+def test_an_image_that_gains_an_axis_while_the_network_learns_gives_its_result(
+    viewer, widget, noisy, stack, qtbot
+):
+    cells = viewer.add_image(noisy, name="cells")
+    widget.run()
+    cells.data = stack
+    finish(widget, qtbot)
+    assert widget.status.value.startswith("Done")
+    assert viewer.layers["cells denoised"].data.shape == noisy.shape
+
+
+def test_a_queued_image_that_is_replaced_is_named_and_not_denoised(
+    viewer, widget, noisy, stack, qtbot
+):
+    first = viewer.add_image(noisy, name="first")
+    second = viewer.add_image(stack, name="second")
+    viewer.layers.selection = {first, second}
+    widget.run()
+    second.data = noisy
+    finish(widget, qtbot)
+    assert "second: It holds another image by now" in widget.status.value
+    assert "second denoised" not in viewer.layers
+
+
+def test_the_choice_of_planes_follows_an_image_that_is_replaced(
+    viewer, widget, rng, qtbot
+):
+    def planes(number):
+        return rng.integers(1, 60000, (number, 40, 48), dtype=np.uint16)
+
+    cells = viewer.add_image(planes(10), name="cells")
+    choice = widget.form.planes
+    choice.which.value = "range"
+    choice.first.value, choice.last.value = 5, 9
+    cells.data = planes(3)
+    assert (choice.first.value, choice.last.value, choice.last.max) == (2, 2, 2)
+    cells.data = planes(10)[0]
+    assert choice.part(cells, None).planes == ""
+    cells.data = planes(4)
+    assert choice.part(cells, None).planes == "3:4"
+
+
+def test_planes_that_an_image_does_not_have_are_not_tried(viewer, widget, stack):
+    cells = viewer.add_image(stack, name="cells")
+    choice = widget.form.planes
+    choice.which.value = "range"
+    choice.first.value, choice.last.value = 2, 3
+    with cells.events.data.blocker():
+        cells.data = stack[:2]
+    widget.try_region()
+    assert not widget.running
+    assert "has the planes 0 to 1 only" in widget.status.value
+
+
+def test_the_results_have_the_name_that_the_image_had_at_the_start(
+    viewer, widget, noisy, qtbot
+):
+    cells = viewer.add_image(noisy, name="cells")
+    widget.run()
+    cells.name = "renamed"
+    finish(widget, qtbot)
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["renamed", "cells noise map", "cells denoised"]
+
+
+def test_several_layers_that_are_selected_stay_so_when_a_run_ends(
+    viewer, widget, noisy, qtbot
+):
+    other = viewer.add_image(noisy, name="other")
+    cells = viewer.add_image(noisy, name="cells")
+    widget.run()
+    viewer.layers.selection = {cells, other}
+    finish(widget, qtbot)
+    assert viewer.layers.selection == {cells, other}
+
+
 def test_a_range_of_time_points(viewer, widget, stack, qtbot):
     viewer.add_image(stack, name="cells", axis_labels=("t", "y", "x"))
     widget.form.planes.which.value = "range"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from docks import TIMEOUT, finish
 from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication
 
 from napari_mpi.pipeline.api import Progress
 
@@ -28,13 +29,30 @@ def test_what_is_said_of_one_image_is_not_said_of_another(viewer, widget, noisy,
     assert (widget.status.value, widget.progress.value) == ("Ready.", 0)
     assert widget.trust.words.text() == f"Last result, of cells: {words}"
 
-    for name in ("cells", "cells denoised"):
-        widget.form.image.value = viewer.layers[name]
-        assert widget.trust.words.text() == words
+    widget.form.image.value = cells
+    assert widget.trust.words.text() == words
+    widget.form.image.value = viewer.layers["cells denoised"]
+    assert widget.trust.words.text() == f"The run that made this image: {words}"
     viewer.layers.remove(cells)
     del cells
     widget.form.image.value = viewer.layers["other"]
     assert widget.trust.words.text() == f"Last result, of cells: {words}"
+
+
+def test_a_result_that_is_denoised_tells_of_that_run(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.form.advanced.seed.value = 5
+    widget.run()
+    finish(widget, qtbot)
+    widget.form.image.value = viewer.layers["cells denoised"]
+    assert widget.trust.words.text().startswith("The run that made this image:")
+    widget.form.advanced.seed.value = 6
+    widget.run()
+    finish(widget, qtbot)
+    assert widget.form.image.value.name == "cells denoised"
+    assert not widget.trust.words.text().startswith("The run that")
+    widget.replay.command_button.clicked.emit(True)
+    assert "--seed 6" in QApplication.clipboard().text()
 
 
 def test_a_failed_run_is_not_told_of_another_image(viewer, widget, noisy, qtbot):
@@ -81,6 +99,16 @@ def test_a_new_run_hides_the_words_of_the_one_before(viewer, widget, noisy, qtbo
     finish(widget, qtbot)
     assert not widget.trust.words.isHidden()
     assert widget.trust.words.text() == f"Last result, of cells: {words}"
+
+
+def test_what_is_cancelled_cannot_be_kept(viewer, widget, noisy, qtbot):
+    viewer.add_image(noisy, name="cells")
+    widget.form.advanced.n_passes.value = 10_000
+    widget.run()
+    qtbot.waitUntil(lambda: widget.keep_button.enabled, timeout=TIMEOUT)
+    widget.cancel()
+    assert not widget.keep_button.enabled
+    finish(widget, qtbot)
 
 
 def test_stop_and_keep_is_answered_at_once(viewer, widget, noisy, qtbot):

@@ -8,6 +8,7 @@ from napari_mpi._napari.layers import (
     channel_axis,
     denoise_layer,
     denoised_layer,
+    geometry_of,
     picture_layer,
     pictures,
 )
@@ -155,7 +156,7 @@ def test_a_part_lies_where_it_was_cut_out(rng, geometry):
     stack = rng.normal(size=(6, 20, 24))
     layer = Image(stack, scale=(3, 0.5, 0.25), translate=(7, 8, 9), **geometry)
     offset = (2, 4, 6)
-    part = denoised_layer(layer, stack[2:4, 4:, 6:], {}, offset)
+    part = denoised_layer(layer, stack[2:4, 4:, 6:], {}, geometry_of(layer, offset))
     for place in ((0, 0, 0), (1, 5, 7)):
         np.testing.assert_allclose(
             part.data_to_world(place), layer.data_to_world(np.add(place, offset))

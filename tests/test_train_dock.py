@@ -4,7 +4,7 @@ import dask.array
 import numpy as np
 import pytest
 import tifffile
-from docks import TIMEOUT, finish
+from docks import TIMEOUT, close, finish
 from magicgui.widgets import PushButton
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
@@ -391,6 +391,5 @@ def test_closing_the_dock_ends_the_training(viewer, widget, qtbot):
     widget.train()
     until_it_learns(widget, qtbot)
     worker = widget._worker
-    viewer.window.remove_dock_widget("all")
-    widget.deleteLater()
+    close(widget)
     qtbot.waitUntil(lambda: not worker.is_running, timeout=TIMEOUT)

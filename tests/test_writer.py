@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QApplication
 from napari_mpi._napari.denoise_dock import DenoiseWidget
 from napari_mpi._napari.layers import CHANNEL_LABELS, channel_axis, denoise_layer
 from napari_mpi._napari.reader import get_reader
-from napari_mpi._napari.writer import write_layer
+from napari_mpi._napari.writer import NotSavedError, write_layer
 from napari_mpi.cli import main
 from napari_mpi.io import tiff, zarr_writer
-from napari_mpi.io.files import FileError, read_image
+from napari_mpi.io.files import read_image
 
 PLUGIN = "napari-mpi"
 ENDINGS = [".ome.tif", ".ome.tiff", ".ome.zarr"]
@@ -190,10 +190,26 @@ def test_a_failed_save_leaves_nothing_behind(
 
 def test_what_cannot_be_saved_is_said(tmp_path):
     layer = Image(np.zeros((1, 1, 1, 1, 20, 20)), contrast_limits=(0, 1))
-    with pytest.raises(FileError, match="are more than a TIFF describes"):
+    with pytest.raises(NotSavedError, match="are more than a TIFF describes"):
         saved(layer, tmp_path / "a.ome.tif")
-    with pytest.raises(FileError, match="are more than OME-Zarr"):
+    with pytest.raises(NotSavedError, match="are more than OME-Zarr"):
         saved(layer, tmp_path / "a.ome.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "advice"),
+    [
+        ("int64", "save it as .ome.zarr, or convert the layer to float32"),
+        ("uint64", "save it as .ome.zarr, or convert the layer to float32"),
+        ("float16", "save it as .ome.zarr, or convert the layer to float32"),
+        ("bool", "convert the layer to float32"),
+    ],
+)
+def test_napari_hears_why_a_pixel_type_is_not_saved(viewer, tmp_path, dtype, advice):
+    viewer.add_image(np.zeros((20, 20), dtype), contrast_limits=(0, 1))
+    with pytest.raises(NotSavedError, match=f"cannot hold {dtype} pixels: {advice}"):
+        viewer.layers.save(str(tmp_path / "a.ome.tif"), plugin=PLUGIN)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,8 +11,9 @@ from napari.viewer import Viewer
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.earlier_run import EarlierRun
 from napari_mpi._napari.form import DenoiseForm
-from napari_mpi._napari.last_run import LastRun
+from napari_mpi._napari.last_run import LastRun, run_to_tell_of
 from napari_mpi._napari.layers import Picture, hide_if_mixed, layer_array
+from napari_mpi._napari.listening import Listener
 from napari_mpi._napari.live_result import LiveResult
 from napari_mpi._napari.pace import Pace
 from napari_mpi._napari.preferences import Preferences
@@ -20,7 +21,6 @@ from napari_mpi._napari.progress_words import progress_words
 from napari_mpi._napari.region import NO_PLANE, shown_point, visible_region
 from napari_mpi._napari.remark import Remark
 from napari_mpi._napari.replay_buttons import ReplayButtons
-from napari_mpi._napari.roles import record_of
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.run_queue import RunQueue
 from napari_mpi._napari.selection import LayerPart, chosen_layers, selected_input
@@ -103,6 +103,7 @@ class DenoiseWidget(RunDock):
             self.trust,
         )
 
+        self._on_data = Listener(self._on_data_replaced)
         self.run_button.clicked.connect(self.run)
         self.try_button.clicked.connect(self.try_region)
         self.form.image.changed.connect(self._on_image_chosen)
@@ -146,6 +147,10 @@ class DenoiseWidget(RunDock):
             self._say("It was removed.")
             self._run_next()
             return
+        if part.replaced:
+            self._say("It holds another image by now: run it again.")
+            self._run_next()
+            return
         self._result, self._keeping = LiveResult(self._viewer, part), False
         self._pace.restart()
         self.status.value = f"{self._queue.place(name)}Reading {name} …"
@@ -166,11 +171,12 @@ class DenoiseWidget(RunDock):
         try:
             Preferences.apply(self.form.weights)
             options = self.form.options()
+            part = self.form.planes.part(layer, point)
         except ValueError as error:
             self._refuse(str(error))
             return
         self._queue = RunQueue()
-        self._part = self.form.planes.part(layer, point)
+        self._part = part
         self._trials = Trials(self._viewer, self._part)
         self.status.value = f"Trying on a part of {layer.name} …"
         source = RunInput.of(self._part, visible_region(layer, point))
@@ -186,6 +192,7 @@ class DenoiseWidget(RunDock):
             tried = self._trials.cancelled() if self._trials else ""
             self.status.value = tried or kept
             self.progress.value = 0
+            self.keep_button.enabled = False
             self._worker.quit()
 
     def stop_and_keep(self) -> None:
@@ -267,6 +274,11 @@ class DenoiseWidget(RunDock):
                 f"{report['planes_done']} of {report['n_planes']} planes are finished; "
                 "what was not begun is still noisy."
             ]
+        if self._part.replaced:
+            said.append(
+                "The image was replaced during the run: the result is of the former "
+                "one."
+            )
         said += hide_if_mixed(self._part.layer)
         if complete and self._queue.several:  # the panel below tells of the last only
             said += warnings_of(report)
@@ -286,14 +298,9 @@ class DenoiseWidget(RunDock):
         assert self._part is not None
         self.status.value = self._queue.note(self._part.layer.name, outcome, done=done)
 
-    def _replayed(self) -> dict[str, Any] | None:
-        """Return the report of the chosen image, or else of the last run."""
-        own = record_of(self.form.image.value)
-        return own or (None if self._last is None else self._last.report)
-
     def use_settings(self) -> None:
         """Fill the form with the settings of the chosen image, or of the last run."""
-        report = self._replayed()
+        report, _ = run_to_tell_of(self.form.image.value, self._last)
         if report is not None:
             said = self.form.use(report) or ["The form holds these settings now."]
             self._tell(" ".join([*said, *self._earlier.use(report)]))
@@ -301,21 +308,26 @@ class DenoiseWidget(RunDock):
     def _on_image_chosen(self) -> None:
         self._name_run_button()
         self._offer_replay()
+        chosen = self.form.image.value
+        if chosen is not None:  # once is enough: napari ignores what it has already
+            chosen.events.data.connect(self._on_data.hear)
         if self.running:
             return
-        if self._remark and not self._remark.is_about(self.form.image.value):
+        if self._remark and not self._remark.is_about(chosen):
             if self.status.value == self._remark.words:
                 self.status.value, self.progress.value = "Ready.", 0
             self._remark = None
         if said := self._earlier.follow():
             self._tell(" ".join(said))
 
+    def _on_data_replaced(self, event: Any) -> None:
+        self.form.planes.follow(self.form.image.value)
+
     def _offer_replay(self) -> None:
-        report = self._replayed()
+        chosen = self.form.image.value
+        report, about = run_to_tell_of(chosen, self._last)
         self.replay.offer(report)
         if not self.running:  # else it shows the run
-            chosen = self.form.image.value
-            about = self._last.heading(chosen) if self._last else ""
             self.trust.show_report(report, chosen, about)
 
     def reset_choices(self, event: Any = None) -> None:

@@ -13,16 +13,18 @@ __all__ = ["selection_kept"]
 
 @contextmanager
 def selection_kept(viewer: ViewerModel, own: Collection[Any]) -> Iterator[None]:
-    """Select the layer again that was selected before, as napari selects new ones.
+    """Select the layers again that were selected before, as napari selects new ones.
 
     Parameters
     ----------
     viewer : napari.components.ViewerModel
         Where layers are added meanwhile.
     own : collection of napari.layers.Layer
-        Layers in whose place a new one may be selected, as the user looks on only.
+        If none but these are selected, the user looks on only, and a new one may take
+        their place.
     """
-    active = viewer.layers.selection.active
+    selected = set(viewer.layers.selection)
     yield
-    if active is not None and active not in own and active in viewer.layers:
-        viewer.layers.selection.active = active
+    selected &= set(viewer.layers)
+    if not selected <= set(own):
+        viewer.layers.selection = selected

@@ -9,7 +9,7 @@ from napari.layers import Image
 
 from napari_mpi._napari.roles import record_of
 
-__all__ = ["LastRun"]
+__all__ = ["LastRun", "run_to_tell_of"]
 
 
 class LastRun:
@@ -34,13 +34,28 @@ class LastRun:
         self._layer = weakref.ref(layer)  # it may be removed, and is then let go
         self._name = layer.name
 
-    def heading(self, image: Image | None) -> str:
-        """Return what stands before its report while an image is chosen.
-
-        None does before what was just found in that image. A result has a report
-        itself.
-        """
+    def is_of(self, image: Image | None) -> bool:
+        """Whether it tells what was found last in an image."""
         is_input = image is not None and image is self._layer()
-        if record_of(image) or (is_input and not self.overtaken):
-            return ""
+        return is_input and not self.overtaken
+
+    @property
+    def heading(self) -> str:
+        """What stands before its report while another image is chosen."""
         return f"Last result, of {self._name}:"
+
+
+def run_to_tell_of(
+    image: Image | None, last: LastRun | None
+) -> tuple[dict[str, Any] | None, str]:
+    """Return the report to show while an image is chosen, and what stands before it.
+
+    What was just found in the image comes first, then the run that made it, then the
+    last run, whatever it was about.
+    """
+    if last is not None and last.is_of(image):
+        return last.report, ""
+    own = record_of(image)
+    if own is not None:
+        return own, "The run that made this image:"
+    return (None, "") if last is None else (last.report, last.heading)

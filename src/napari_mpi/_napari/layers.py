@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +109,10 @@ def channel_axis(layer: Image) -> int | None:
 
 
 def denoised_layer(
-    layer: Image, image: Any, report: dict[str, Any], offset: tuple[int, ...] = ()
+    layer: Image,
+    image: Any,
+    report: dict[str, Any],
+    place: Mapping[str, Any] | None = None,
 ) -> Image:
     """Make the layer of a denoised image, lying exactly over the input layer.
 
@@ -121,8 +124,8 @@ def denoised_layer(
         The denoised image, or its part.
     report : dict
         Of the run.
-    offset : tuple of int
-        Where the part begins in the layer, in pixels.
+    place : mapping, optional
+        What `geometry_of` gives for a part of the layer; else the image is of all.
     """
     look = look_of(layer)
     if "contrast_limits" in look:
@@ -134,7 +137,7 @@ def denoised_layer(
         opacity=layer.opacity,
         multiscale=False,
         metadata={RECORD: report, ROLE: "denoised"},
-        **geometry_of(layer, offset),
+        **(geometry_of(layer) if place is None else place),
         **look,
     )
     if not layer.rgb:
@@ -203,9 +206,9 @@ def _gray(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def picture_layer(
-    layer: Image, picture: Picture, offset: tuple[int, ...] = ()
+    layer: Image, picture: Picture, place: Mapping[str, Any] | None = None
 ) -> Image:
-    """Make the layer of a picture, lying exactly over the input layer."""
+    """Make the layer of a picture; `place` is that of `denoised_layer`."""
     signed = picture.role == "noise map"
     return Image(
         picture.values,
@@ -217,7 +220,7 @@ def picture_layer(
         rgb=False,
         multiscale=False,
         metadata={RECORD: picture.report, ROLE: picture.role},
-        **geometry_of(layer, offset),
+        **(geometry_of(layer) if place is None else place),
     )
 
 
@@ -244,7 +247,15 @@ def look_of(layer: Image) -> dict[str, Any]:
 
 
 def geometry_of(layer: Image, offset: tuple[int, ...] = ()) -> dict[str, Any]:
-    """Return how a part of a layer lies in the world, as arguments for another one."""
+    """Return how a part of a layer lies in the world, as arguments for another one.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The layer.
+    offset : tuple of int
+        Where the part begins in the layer, in pixels.
+    """
     translate = layer.translate
     if any(offset):
         to_physical = Affine(

@@ -41,12 +41,15 @@ class LiveResult:
 
     def __init__(self, viewer: Viewer, part: LayerPart) -> None:
         self._viewer, self._part = viewer, part
+        self._name, self._offset = part.layer.name, part.offset
+        self._last_place = geometry_of(part.layer, self._offset)
         self.image: Any = None
         self._denoised: Image | None = None
         self._pictures: list[Image] = []
         self._first_look: Image | None = None
 
-    def _add(self, layer: Image) -> Image:
+    def _add(self, layer: Image, what: str) -> Image:
+        layer.name = f"{self._name} {what}"  # the input may have another name by now
         with selection_kept(self._viewer, self._own):
             self._viewer.add_layer(layer)
         return layer
@@ -56,16 +59,28 @@ class LiveResult:
         """The layers that the run is about."""
         return [self._part.layer, self._first_look, self._denoised, *self._pictures]
 
+    @property
+    def _in_reach(self) -> bool:
+        """Whether the input has as many axes as the results, which follow it then."""
+        return len(self._offset) == int(self._part.layer.ndim)
+
+    @property
+    def _place(self) -> dict[str, Any]:
+        """How the results lie in the world."""
+        if self._in_reach:
+            self._last_place = geometry_of(self._part.layer, self._offset)
+        return self._last_place
+
     def _make_denoised(self, image: Any, report: dict[str, Any]) -> Image:
-        return self._add(
-            denoised_layer(self._part.layer, image, report, self._part.offset)
-        )
+        layer = denoised_layer(self._part.layer, image, report, self._place)
+        return self._add(layer, "denoised")
 
     def show(self, look: FirstLook) -> None:
         """Show a region until the denoised layer is there."""
-        layer = self._part.layer
-        name = f"{layer.name} first look"
-        self._first_look = self._add(region_layer(layer, look.region, look.image, name))
+        if self._in_reach:
+            what = "first look"
+            layer = region_layer(self._part.layer, look.region, look.image, what)
+            self._first_look = self._add(layer, what)
 
     def grow(self) -> None:
         """Let the denoised layer show what is reached."""
@@ -79,14 +94,13 @@ class LiveResult:
 
     def add_picture(self, picture: Picture) -> None:
         """Add a layer; one in a turn, so that the window never waits."""
-        layer = picture_layer(self._part.layer, picture, self._part.offset)
-        self._pictures.append(self._add(layer))
+        layer = picture_layer(self._part.layer, picture, self._place)
+        self._pictures.append(self._add(layer, picture.role))
 
     def complete(self, result: Denoised) -> bool:
         """Leave the layers to the user; False if there are none, for lack of pixels."""
         if not self._pictures:
             return False
-        place = geometry_of(self._part.layer, self._part.offset)
         layers = self._viewer.layers
         self._remove(self._first_look)
         if self._denoised is None or self._denoised not in layers:
@@ -96,7 +110,8 @@ class LiveResult:
             self._denoised.metadata[RECORD] = result.report
             self._denoised.refresh()
         for layer in (self._denoised, *self._pictures):
-            for name, value in place.items():  # the input may have been moved meanwhile
+            # The input may have been moved meanwhile.
+            for name, value in self._place.items():
                 setattr(layer, name, value)
         with selection_kept(self._viewer, self._own):
             layers.selection.active = self._denoised

@@ -6,7 +6,7 @@ from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, Widget
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -70,10 +70,19 @@ class RunDock(QScrollArea):  # type: ignore[misc]
         self._align_labels()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Follow the window's font when theme or text size change."""
+        """Follow the window's font, and end when the dock is closed."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange and self.isVisible():
             self._align_labels()
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            # It may only be on its way into another dock.
+            QTimer.singleShot(0, self._end_if_taken_out)
+
+    def _end_if_taken_out(self) -> None:
+        # napari takes this out of the dock that it closes, and does not delete it.
+        if self.parent() is None:
+            self._on_closed()
+            self.deleteLater()
 
     def _align_labels(self) -> None:
         align_labels(self.form)
@@ -145,7 +154,7 @@ class RunDock(QScrollArea):  # type: ignore[misc]
             self._set_running(False)
 
     def _on_closed(self) -> None:
-        """End when the dock or the window is gone; connected to `destroyed`."""
+        """End when the dock is closed, or gone with its window."""
         self._closed = True
         if self._worker is not None:
             self._worker.quit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,19 @@ class LayerPart:
 
     layer: Image
     index: tuple[slice, ...] = ()
+    _whole: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_whole", layer_array(self.layer))
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the layer holds another image by now."""
+        return layer_array(self.layer) is not self._whole
 
     def array(self) -> Any:
         """Return the pixels at full resolution, without loading a lazy array."""
-        whole = layer_array(self.layer)
-        return part_of(whole, self.index) if self.index else whole
+        return part_of(self._whole, self.index) if self.index else self._whole
 
     @property
     def offset(self) -> tuple[int, ...]:

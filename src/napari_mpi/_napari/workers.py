@@ -50,9 +50,17 @@ class ClosingWorker(GeneratorWorker):  # type: ignore[misc]
     def work(self) -> Any:
         """Run the generator to its end."""
         try:
-            return super().work()
+            result = super().work()
         finally:
             self._gen.close()
+        # Python makes a StopIteration that leaves a generator a RuntimeError; superqt
+        # returns these, takes them for a deleted worker and ends without a word.
+        stopped = isinstance(result, RuntimeError)
+        if stopped and isinstance(result.__cause__, StopIteration):
+            raise ComputationFailedError(
+                result, "What reads the image may have come to its end too early."
+            )
+        return result
 
 
 @dataclass(frozen=True)

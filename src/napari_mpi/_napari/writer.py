@@ -11,16 +11,24 @@ import numpy as np
 from napari_mpi._napari.layer_state import to_file
 from napari_mpi._napari.layers import CHANNEL_LABELS
 from napari_mpi._napari.roles import RECORD
-from napari_mpi.io.files import ImageData, write_image
+from napari_mpi.io.files import ImageData, can_hold, write_image
 from napari_mpi.io.image_data import LENGTH_NAMES, UNIT_SYMBOLS
 from napari_mpi.io.record import join_record
 
-__all__ = ["write_layer"]
+__all__ = ["NotSavedError", "write_layer"]
 
 _NAMES = {"time": "T", "depth": "Z", **dict.fromkeys(CHANNEL_LABELS, "C")}
 # Not C: a reader would take it for channels. What is measured in metres is no time.
 _FREE = "TZIJKLMNQ"
 _FREE_LENGTH = "ZTIJKLMNQ"
+
+
+class NotSavedError(Exception):
+    """A layer that cannot be saved, and why.
+
+    It is no `ValueError`, as napari takes these for a missing writer and keeps silent
+    about what they say.
+    """
 
 
 def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
@@ -42,11 +50,19 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
 
     Raises
     ------
-    FileError
+    NotSavedError
         If the format cannot hold the layer.
     OSError
         If the folder is missing or cannot be written to.
     """
+    try:
+        _write(path, data, options)
+    except ValueError as error:
+        raise NotSavedError(str(error)) from error
+    return [path]
+
+
+def _write(path: str, data: Any, options: dict[str, Any]) -> None:
     if options.get("multiscale"):
         data = data[0]
     rgb = bool(options.get("rgb"))
@@ -58,6 +74,7 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
         plane = data.shape[n_dims - 2 :]
         chunks = (*[1] * (n_dims - 2), *plane)
         data = da.from_array(data, chunks=chunks, asarray=True)
+    _require_pixel_type(path, data.dtype)
     units = [str(unit) for unit in options.get("units") or ["pixel"] * n_dims]
     letters = _letters(options.get("axis_labels") or [""] * n_dims, units)
     order = [letters.index(letter) for letter in _yx_last(letters)]
@@ -75,7 +92,16 @@ def write_layer(path: str, data: Any, options: dict[str, Any]) -> list[str]:
         layer=state,
     )
     write_image(path, image)
-    return [path]
+
+
+def _require_pixel_type(path: str, dtype: np.dtype[Any]) -> None:
+    """Raise an error with advice that holds here, where no plain .tif is written."""
+    if can_hold(path, dtype):
+        return
+    advice = "convert the layer to float32."
+    if can_hold(".ome.zarr", dtype):
+        advice = f"save it as .ome.zarr, or {advice}"
+    raise ValueError(f"{path} cannot hold {dtype} pixels: {advice}")
 
 
 def _letters(labels: Sequence[str], units: Sequence[str]) -> str:

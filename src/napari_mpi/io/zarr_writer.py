@@ -47,7 +47,7 @@ def require_storable(image: ImageData) -> None:
     if len(axes) > _MAX_AXES or {"C", "S"} <= set(axes):
         raise FileError(
             f"The axes {axes!r} are more than OME-Zarr describes ({_MAX_AXES}, one of "
-            "them with channels or colours): save it as .tif, or split it first."
+            "them with channels or colours): save it as TIFF, or split it first."
         )
 
 
