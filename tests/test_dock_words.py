@@ -109,6 +109,22 @@ def test_an_input_whose_colours_would_mix_with_the_result_is_hidden(
     assert ("cells is hidden now" in widget.status.value) is mixes
 
 
+def test_an_input_is_not_hidden_together_with_layers_that_are_linked_to_it(
+    viewer, widget, noisy, qtbot
+):
+    cells, other = (
+        viewer.add_image(noisy, name=name, blending="additive")
+        for name in ("cells", "other")
+    )
+    viewer.layers.link_layers([cells, other])
+    widget.form.image.value = cells
+    widget.run()
+    finish(widget, qtbot)
+    assert cells.visible
+    assert other.visible
+    assert "cells is still to be seen" in widget.status.value
+
+
 def test_it_is_hidden_when_a_run_is_stopped_and_kept_too(viewer, widget, noisy, qtbot):
     cells = viewer.add_image(np.stack([noisy] * 2), name="cells", blending="additive")
     widget.form.advanced.n_passes.value = 10_000

@@ -269,7 +269,7 @@ class DenoiseWidget(RunDock):
                 f"{report['planes_done']} of {report['n_planes']} planes are finished; "
                 "what was not begun is still noisy."
             ]
-        said += hide_if_mixed(self._part.layer)
+        said += hide_if_mixed(self._part.layer, self._viewer.layers)
         if complete and self._queue.several:  # the panel below tells of the last only
             said += warnings_of(report)
         self._say(" ".join(said), done=complete)

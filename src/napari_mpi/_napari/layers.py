@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import napari
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
@@ -142,10 +142,12 @@ def denoised_layer(
     return new
 
 
-def hide_if_mixed(layer: Image) -> list[str]:
+def hide_if_mixed(layer: Image, layers: Iterable[Layer]) -> list[str]:
     """Hide an input that would be seen through its result; return words about it.
 
-    Of colours that are added to each other, the noisy ones would stay in sight.
+    Of colours that are added to each other, the noisy ones would stay in sight. An
+    input that hides others of the viewer's layers with it, as it is linked to them,
+    stays visible.
     """
     if layer.blending not in _MIXED or not layer.visible:
         return []
@@ -159,7 +161,14 @@ class Picture:
 
     Attributes
     ----------
+    others = [one for one in layers if one.visible and one is not layer]
     role : {"noise map", "uncertainty"}
+    if not all(one.visible for one in others):
+        layer.visible = True  # and so are they
+        return [
+            f"{layer.name} is still to be seen, and its colours mix with the result's: "
+            "to hide it would hide the layers that are linked to it."
+        ]
         Which of the two.
     values : ndarray
         Averaged over colours.
