@@ -82,7 +82,7 @@ class DenoiseWidget(RunDock):
             tooltip="Denoise the middle of what you see, with 'fast' and then with "
             "'auto', and tell how long the whole layer will take.",
         )
-        self.replay = ReplayButtons(self._tell)
+        self.replay = ReplayButtons(self._tell, self._replay_source)
         self.keep_button = PushButton(
             text="Stop and &keep",
             tooltip="Stop now and keep what is reached; planes that were not begun "
@@ -292,6 +292,11 @@ class DenoiseWidget(RunDock):
         """Return the report of the chosen image, or else of the last run."""
         own = record_of(self.form.image.value)
         return own or (None if self._last is None else self._last.report)
+
+    def _replay_source(self) -> Image | None:
+        """Return the layer to repeat a run on, if it is known; a result is not one."""
+        chosen = self.form.image.value
+        return None if record_of(chosen) else chosen
 
     def use_settings(self) -> None:
         """Fill the form with the settings of the chosen image, or of the last run."""

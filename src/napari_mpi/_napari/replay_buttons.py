@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import Container, PushButton
+from napari.layers import Image
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QApplication
 
@@ -22,11 +23,15 @@ class ReplayButtons(Container):  # type: ignore[misc]
     ----------
     tell : callable
         Takes what is to be said to the user.
+    source : callable
+        Returns the layer to repeat the run on, or None.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, tell: Callable[[str], None], source: Callable[[], Image | None]
+    ) -> None:
         super().__init__(labels=False)
-        self._tell = tell
+        self._tell, self._source = tell, source
         self.margins = (0, 0, 0, 0)
         self._report: dict[str, Any] | None = None
         self.use_button = PushButton(
@@ -61,10 +66,18 @@ class ReplayButtons(Container):  # type: ignore[misc]
         """Put lines that repeat the run on the clipboard."""
         if self._report is not None:
             QApplication.clipboard().setText(as_python(self._report))
-            self._tell(
-                "Copied: paste the lines where `image` holds the pixels, as in the "
-                "console of napari after `image = viewer.layers[0].data`."
-            )
+            self._tell(f"Copied: paste the lines where `image` holds {self._pixels()}.")
+
+    def _pixels(self) -> str:
+        """Say whose pixels the copied lines take."""
+        layer = self._source()
+        if layer is None:
+            return "the pixels that this was made from"
+        full = "[0]" if layer.multiscale else ""
+        return (
+            "the pixels, as in the console of napari after "
+            f"`image = viewer.layers[{layer.name!r}].data{full}`"
+        )
 
     def copy_as_command(self) -> None:
         """Put a command that repeats the run on the clipboard."""
