@@ -47,13 +47,23 @@ def test_the_plane_you_see_is_denoised_alone_and_in_its_place(
     assert widget.form.image.value is layer
 
 
+def test_a_plane_that_the_slider_is_beyond_is_not_denoised(viewer, widget, stack):
+    viewer.add_image(np.concatenate([stack] * 3), name="long")
+    viewer.add_image(stack, name="short")
+    viewer.dims.set_point(0, 8)
+    widget.form.planes.which.value = "current"
+    widget.run_button.clicked.emit(True)
+    assert not widget.running
+    assert "No single plane of short is to be seen" in widget.status.value
+
+
 def test_planes_are_offered_of_an_image_that_was_open_before_the_dock(viewer, stack):
     layer = viewer.add_image(stack, name="cells")
     _, widget = viewer.window.add_plugin_dock_widget("napari-mpi", "MPI denoise")
     planes = widget.form.planes
     planes.which.value = "range"
     planes.first.value, planes.last.value = 1, 2
-    assert planes.part(layer, viewer.dims.point).planes == "1:3"
+    assert planes.part(layer, viewer).planes == "1:3"
 
 
 def test_the_layer_that_is_selected_in_the_list_is_chosen(viewer, noisy):

@@ -137,6 +137,22 @@ def test_an_input_whose_colours_would_mix_with_the_result_is_hidden(
     assert ("cells is hidden now" in widget.status.value) is mixes
 
 
+def test_an_input_is_not_hidden_together_with_layers_that_are_linked_to_it(
+    viewer, widget, noisy, qtbot
+):
+    cells, other = (
+        viewer.add_image(noisy, name=name, blending="additive")
+        for name in ("cells", "other")
+    )
+    viewer.layers.link_layers([cells, other])
+    widget.form.image.value = cells
+    widget.run()
+    finish(widget, qtbot)
+    assert cells.visible
+    assert other.visible
+    assert "cells is still to be seen" in widget.status.value
+
+
 def test_it_is_hidden_when_a_run_is_stopped_and_kept_too(viewer, widget, noisy, qtbot):
     cells = viewer.add_image(np.stack([noisy] * 2), name="cells", blending="additive")
     widget.form.advanced.n_passes.value = 10_000
@@ -200,6 +216,31 @@ def test_what_is_copied_is_said(viewer, widget, noisy, qtbot):
     finish(widget, qtbot)
     widget.replay.python_button.clicked.emit(True)
     assert widget.status.value.startswith("Copied")
-    assert "image" in widget.status.value
+    assert "`image = viewer.layers['cells'].data`" in widget.status.value
     widget.replay.command_button.clicked.emit(True)
     assert "IN.tif" in widget.status.value
+
+
+def test_the_pixels_of_a_pyramid_are_those_of_its_full_resolution(
+    viewer, widget, noisy, qtbot
+):
+    viewer.add_image([noisy, noisy[::2, ::2]], multiscale=True, name="it's")
+    widget.run()
+    finish(widget, qtbot)
+    widget.replay.python_button.clicked.emit(True)
+    said = widget.status.value
+    line = said[said.index("image = ") : said.rindex("`")]
+    found = {"viewer": viewer}
+    exec(line, found)
+    assert np.array_equal(found["image"], noisy)
+
+
+def test_a_result_is_not_taken_for_the_image_that_it_was_made_from(
+    viewer, widget, noisy, qtbot
+):
+    viewer.add_image(noisy, name="cells")
+    widget.run()
+    finish(widget, qtbot)
+    widget.form.image.value = viewer.layers["cells denoised"]
+    widget.replay.python_button.clicked.emit(True)
+    assert "the pixels that this was made from" in widget.status.value

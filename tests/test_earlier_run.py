@@ -40,7 +40,7 @@ def choose(viewer, widget):
 
 
 def planes(dock, layer):
-    return dock.form.planes.part(layer, dock._viewer.dims.point).planes
+    return dock.form.planes.part(layer, dock._viewer).planes
 
 
 def test_a_range_is_chosen_in_the_image_that_has_it(widget, use, choose):

@@ -74,6 +74,17 @@ def test_in_a_viewer_the_layers_are_added(noisy, make_napari_viewer):
     assert noise_map in viewer.layers
 
 
+def test_of_several_viewers_the_one_that_holds_the_layer_gets_them(
+    noisy, make_napari_viewer
+):
+    viewer = make_napari_viewer()
+    layer = viewer.add_image(noisy, name="cells")
+    current = make_napari_viewer()
+    results = napari_mpi.denoise_layer(layer, n_iter=1, n_passes=2)
+    assert list(viewer.layers) == [layer, *results]
+    assert not current.layers
+
+
 def test_a_layer_of_another_kind_is_refused(noisy):
     with pytest.raises(TypeError, match="Expected an image layer, got Labels"):
         denoise_layer(Labels(noisy.astype(int)))

@@ -3,7 +3,8 @@ import shutil
 import pytest
 from qtpy.QtWidgets import QWidget
 
-from napari_mpi._napari.library_events import LibraryFollower, library_events
+from napari_mpi._napari.library_events import library_events
+from napari_mpi._napari.library_follower import LibraryFollower
 from napari_mpi.weights.folder import BUNDLED
 
 TIMEOUT = 30_000  # milliseconds

@@ -4,6 +4,7 @@ from pathlib import Path
 import npe2
 import pytest
 import yaml
+from napari.layers import Image
 
 import napari_mpi
 from napari_mpi._napari.denoise_dock import DenoiseWidget
@@ -133,6 +134,12 @@ def test_every_dock_looks_for_weights_in_the_preferred_folder(
     train = TrainWidget(make_napari_viewer())
     assert "lab" in train.form.start.choices
     assert weights_folder() == group_folder
+
+
+def test_scripts_look_for_weights_in_the_preferred_folder(group_folder, noisy):
+    options = {"weights": "lab", "n_iter": 1, "n_passes": 2}
+    denoised, _ = napari_mpi.denoise_layer(Image(noisy), **options)
+    assert denoised.metadata["napari_mpi"]["weights"] == "lab.safetensors"
 
 
 def test_a_folder_that_is_preferred_later_is_told_to_open_docks(

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_mpi._napari.region import Region, region_layer, visible_region
@@ -9,21 +10,29 @@ def world(layer, position):
     return np.asarray(layer.data_to_world(position))
 
 
+def region_of(layer, point=()):
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    for axis, at in enumerate(point):
+        viewer.dims.set_point(axis, at)
+    return visible_region(layer, viewer)
+
+
 def test_without_a_view_it_is_the_middle_of_the_current_slice():
     layer = Image(np.zeros((5, 600, 400)), scale=(2, 0.5, 0.5))
-    region = visible_region(layer, (6.0, 0.0, 0.0))
+    region = region_of(layer, (6.0,))
     assert region == Region((3,), slice(172, 428), slice(72, 328))
 
 
 def test_a_small_layer_is_taken_whole():
-    region = visible_region(Image(np.zeros((40, 60))), (0.0, 0.0))
+    region = region_of(Image(np.zeros((40, 60))))
     assert region == Region((), slice(0, 40), slice(0, 60))
 
 
 def test_it_follows_the_view():
     layer = Image(np.zeros((500, 500)))
     layer.corner_pixels = np.array([[100, 200], [180, 499]])
-    region = visible_region(layer, (0.0, 0.0))
+    region = region_of(layer)
     assert region.rows == slice(100, 181)
     assert region.columns == slice(222, 478)
 
@@ -31,7 +40,7 @@ def test_it_follows_the_view():
 def test_a_tiny_view_is_widened_to_what_can_be_denoised():
     layer = Image(np.zeros((500, 500)))
     layer.corner_pixels = np.array([[0, 490], [3, 494]])
-    region = visible_region(layer, (0.0, 0.0))
+    region = region_of(layer)
     assert region.rows == slice(0, 16)
     assert region.columns == slice(484, 500)
 
@@ -39,7 +48,7 @@ def test_a_tiny_view_is_widened_to_what_can_be_denoised():
 def test_full_resolution_is_used_of_a_multiscale_layer(rng):
     data = rng.normal(size=(512, 512))
     layer = Image([data, data[::2, ::2]], multiscale=True)
-    region = visible_region(layer, (0.0, 0.0))
+    region = region_of(layer)
     assert region.cut(data).shape == (256, 256)
 
 

@@ -112,6 +112,17 @@ def test_there_is_no_trial_where_no_plane_is_to_be_seen(viewer, widget, noisy, v
     assert "show Y and X in 2-D first" in widget.status.value
 
 
+def test_there_is_no_trial_where_the_slider_stands_outside_the_image(
+    viewer, widget, noisy
+):
+    viewer.add_image(np.stack([noisy] * 10), name="long")
+    viewer.add_image(np.stack([noisy] * 3), name="short")
+    viewer.dims.set_point(0, 8)
+    widget.try_region()
+    assert not widget.running
+    assert "No single plane of short is to be seen" in widget.status.value
+
+
 def test_there_is_a_hint_when_there_is_nothing_to_try(widget):
     notification_manager.records.clear()
     widget.try_region()

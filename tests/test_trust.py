@@ -12,6 +12,7 @@ from napari_mpi._napari.course import CoursePanel
 from napari_mpi._napari.last_run import LastRun
 from napari_mpi._napari.layers import denoised_layer, picture_layer, pictures
 from napari_mpi._napari.result_layers import result_layers
+from napari_mpi._napari.shown_plane import show_plane
 from napari_mpi._napari.trust import TrustPanel
 from napari_mpi.engine.adapt import Adaptation
 from napari_mpi.pipeline.api import Progress, denoise
@@ -266,6 +267,85 @@ def test_the_profile_follows_a_drawn_line(viewer, rng, qtbot):
     assert np.allclose(plot.points(0)[1], image[3])
     viewer.layers.remove(shapes)
     qtbot.waitUntil(lambda: np.allclose(plot.points(0)[1], image[11]), timeout=TIMEOUT)
+
+
+@pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"scale": (2, 0.5, 0.25), "translate": (1, 0, 20), "rotate": (30, 0, 0)},
+        {"affine": [[2, 0, 0, 5], [3, 0, 1, 6], [0, -1, 0.5, 7], [0, 0, 0, 1]]},
+        {"scale": (1, 0.1, 0.1), "units": ("um",) * 3},
+    ],
+    ids=["turned", "sheared", "other units"],
+)
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
+def test_a_line_is_put_on_the_image_however_it_lies(viewer, rng, qtbot, geometry):
+    viewer.add_image(np.zeros((3, 9, 9)), units=geometry.get("units") and ("nm",) * 3)
+    stack = rng.poisson(50, (3, 25, 31)).astype(np.uint16)
+    result, denoised, _ = add_result(viewer, stack, **geometry)
+    trust = TrustPanel(viewer)
+    qtbot.addWidget(trust)
+    trust.profile.show_report(result.report, denoised)
+    trust.profile.expand()
+    show_plane(denoised, (1,), viewer)
+    trust.profile.now()
+    trust.profile.draw_button.click()
+    line = viewer.layers["profile line"]
+    # An image's pixel is drawn from 0 to 1, and its middle is where the line runs.
+    assert np.allclose(drawn(viewer, line), drawn(viewer, denoised, 0.5))
+    trust.profile.now()
+    assert trust.profile.words.text() == "Along the line that is drawn."
+    assert np.allclose(trust.profile.plot.points(0)[1], stack[1, 12, 3:28])
+
+
+def drawn(viewer, layer, within_pixel=0.0):
+    """Where napari draws three places of a plane."""
+    canvas = viewer.window._qt_viewer.canvas
+    if hasattr(canvas, "_update_world_units"):  # waits for the next time it draws
+        canvas._update_world_units()
+    places = np.array([[0, 0, 0, 1], [0, 9, 0, 1], [7, 0, 0, 1]], float)
+    places[:, :2] += within_pixel
+    return places @ canvas.layer_to_visual[layer]._master_transform.matrix
+
+
+@pytest.mark.filterwarnings("ignore:'where' used without 'out':UserWarning")
+def test_only_what_a_line_crosses_of_the_image_is_plotted(viewer, rng, qtbot):
+    image = rng.poisson(50, (24, 32)).astype(np.uint16)
+    result, denoised, _ = add_result(viewer, image)
+    trust = TrustPanel(viewer)
+    qtbot.addWidget(trust)
+    trust.profile.show_report(result.report, denoised)
+    trust.profile.expand()
+    lines = viewer.add_shapes([[5, -10], [5, 20]], shape_type="line")
+    trust.profile.now()
+    distance, before = trust.profile.plot.points(0)
+    assert np.array_equal(before, image[5, :21])
+    assert distance == list(range(10, 31))
+    lines.add_lines([[-5, 0], [-5, 31]])
+    trust.profile.now()
+    assert trust.profile.words.text() == "The line lies outside the image."
+    assert trust.profile.plot.points(0) == ([], [])
+
+
+def test_nothing_is_plotted_where_the_slider_stands_outside_the_result(
+    viewer, rng, qtbot
+):
+    viewer.add_image(np.zeros((9, 24, 32)))
+    stack = rng.poisson(50, (3, 24, 32)).astype(np.uint16)
+    result, denoised, _ = add_result(viewer, stack)
+    trust = TrustPanel(viewer)
+    qtbot.addWidget(trust)
+    trust.show_report(result.report, denoised)
+    viewer.dims.set_point(0, 7)
+    for panel in (trust.profile, trust.photon_transfer):
+        panel.expand()
+        assert "outside" in panel.words.text()
+        assert panel.plot.isHidden()
+        viewer.dims.set_point(0, 2)
+        panel.now()
+        assert not panel.plot.isHidden()
+        viewer.dims.set_point(0, 7)
 
 
 def test_without_the_noise_map_it_is_said_what_is_needed(viewer, noisy, qtbot):

@@ -18,12 +18,13 @@ from napari_mpi._napari.live_result import LiveResult
 from napari_mpi._napari.pace import Pace
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.progress_words import progress_words
-from napari_mpi._napari.region import NO_PLANE, shown_point, visible_region
+from napari_mpi._napari.region import visible_region
 from napari_mpi._napari.remark import Remark
 from napari_mpi._napari.replay_buttons import ReplayButtons
 from napari_mpi._napari.run_dock import RunDock
 from napari_mpi._napari.run_queue import RunQueue
 from napari_mpi._napari.selection import LayerPart, chosen_layers, selected_input
+from napari_mpi._napari.shown_plane import no_plane_of
 from napari_mpi._napari.trial import Trial, Trials, TrialStep, try_in_thread
 from napari_mpi._napari.trust import TrustPanel
 from napari_mpi._napari.workers import (
@@ -123,11 +124,10 @@ class DenoiseWidget(RunDock):
         if not layers:
             self._refuse(_NO_IMAGE)
             return
-        point = shown_point(self._viewer)
         try:
             self._live = Preferences.apply(self.form.weights).live_preview
             self._options = self.form.options()
-            parts = [self.form.planes.part(one, point) for one in layers]
+            parts = [self.form.planes.part(one, self._viewer) for one in layers]
         except ValueError as error:
             self._refuse(str(error))
             return
@@ -155,23 +155,25 @@ class DenoiseWidget(RunDock):
         self._pace.restart()
         self.status.value = f"{self._queue.place(name)}Reading {name} …"
         self.trust.begin()
-        point = shown_point(self._viewer)
-        visible = None if point is None else visible_region(part.layer, point)
-        source = RunInput.of(part, visible)
+        source = RunInput.of(part, visible_region(part.layer, self._viewer))
         self._start(denoise_in_thread(source, self._options, self._live))
 
     def try_region(self) -> None:
         """Denoise the visible region into layers of its own."""
         if self.running:
             return
-        layer, point = self.form.image.value, shown_point(self._viewer)
-        if layer is None or point is None:
-            self._refuse(_NO_IMAGE if layer is None else NO_PLANE)
+        layer = self.form.image.value
+        if layer is None:
+            self._refuse(_NO_IMAGE)
+            return
+        visible = visible_region(layer, self._viewer)
+        if visible is None:
+            self._refuse(no_plane_of(layer))
             return
         try:
             Preferences.apply(self.form.weights)
             options = self.form.options()
-            part = self.form.planes.part(layer, point)
+            part = self.form.planes.part(layer, self._viewer)
         except ValueError as error:
             self._refuse(str(error))
             return
@@ -179,7 +181,7 @@ class DenoiseWidget(RunDock):
         self._part = part
         self._trials = Trials(self._viewer, self._part)
         self.status.value = f"Trying on a part of {layer.name} …"
-        source = RunInput.of(self._part, visible_region(layer, point))
+        source = RunInput.of(self._part, visible)
         self._start(try_in_thread(source, layer_array(layer), options))
 
     def cancel(self) -> None:
@@ -279,7 +281,7 @@ class DenoiseWidget(RunDock):
                 "The image was replaced during the run: the result is of the former "
                 "one."
             )
-        said += hide_if_mixed(self._part.layer)
+        said += hide_if_mixed(self._part.layer, self._viewer.layers)
         if complete and self._queue.several:  # the panel below tells of the last only
             said += warnings_of(report)
         self._say(" ".join(said), done=complete)
@@ -326,7 +328,7 @@ class DenoiseWidget(RunDock):
     def _offer_replay(self) -> None:
         chosen = self.form.image.value
         report, about = run_to_tell_of(chosen, self._last)
-        self.replay.offer(report)
+        self.replay.offer(report, None if about else chosen)
         if not self.running:  # else it shows the run
             self.trust.show_report(report, chosen, about)
 

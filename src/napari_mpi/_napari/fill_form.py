@@ -18,7 +18,7 @@ from napari_mpi._napari.controls import (
     fold_away,
     path_field,
 )
-from napari_mpi._napari.library_events import LibraryFollower
+from napari_mpi._napari.library_follower import LibraryFollower
 from napari_mpi._napari.preferences import Preferences
 from napari_mpi.config import (
     MEASURING,

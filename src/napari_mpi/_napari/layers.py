@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import napari
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
+from napari_mpi._napari.preferences import Preferences
 from napari_mpi._napari.roles import RECORD, ROLE
 from napari_mpi.arrays.spread import sampled
 from napari_mpi.arrays.storage import allocate, let_go
@@ -43,6 +44,8 @@ _MIXED = ("additive", "minimum", "multiplicative")
 
 def denoise_layer(layer: Image, **options: Any) -> tuple[Image, ...]:
     """Denoise an image layer and add the results to its viewer, if it has one.
+
+    The preferred weights folder is used; other preferences are those of the panels.
 
     Parameters
     ----------
@@ -80,6 +83,7 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, ...]:
             f"Expected an image layer, got {type(layer).__name__}. Convert the layer "
             "to an image first."
         )
+    Preferences.apply()
     result = denoise(
         layer_array(layer),
         **{"rgb": layer.rgb, "channel_axis": channel_axis(layer), **options},
@@ -88,11 +92,17 @@ def denoise_layer(layer: Image, **options: Any) -> tuple[Image, ...]:
         denoised_layer(layer, result.image, result.report),
         *(picture_layer(layer, picture) for picture in pictures(result, layer.rgb)),
     )
-    viewer = napari.current_viewer()
-    if viewer is not None and layer in viewer.layers:
+    viewer = _viewer_of(layer)
+    if viewer is not None:
         for new in layers:
             viewer.add_layer(new)
     return layers
+
+
+def _viewer_of(layer: Image) -> napari.Viewer | None:
+    """Return the open viewer that holds a layer, the current one first."""
+    viewers = [napari.current_viewer(), *napari.Viewer._instances]
+    return next((one for one in viewers if one and layer in one.layers), None)
 
 
 def layer_array(layer: Image) -> Any:
@@ -145,14 +155,23 @@ def denoised_layer(
     return new
 
 
-def hide_if_mixed(layer: Image) -> list[str]:
+def hide_if_mixed(layer: Image, layers: Iterable[Layer]) -> list[str]:
     """Hide an input that would be seen through its result; return words about it.
 
-    Of colours that are added to each other, the noisy ones would stay in sight.
+    Of colours that are added to each other, the noisy ones would stay in sight. An
+    input that hides others of the viewer's layers with it, as it is linked to them,
+    stays visible.
     """
     if layer.blending not in _MIXED or not layer.visible:
         return []
+    others = [one for one in layers if one.visible and one is not layer]
     layer.visible = False
+    if not all(one.visible for one in others):
+        layer.visible = True  # and so are they
+        return [
+            f"{layer.name} is still to be seen, and its colours mix with the result's: "
+            "to hide it would hide the layers that are linked to it."
+        ]
     return [f"{layer.name} is hidden now, as its colours would mix with the result's."]
 
 

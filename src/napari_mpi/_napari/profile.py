@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Shapes
+from napari.layers import Image, Shapes
+from napari.utils.transforms import Affine
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton
-from scipy.ndimage import map_coordinates
 
 from napari_mpi._napari.layers import layer_array
 from napari_mpi._napari.listening import Listener
@@ -19,10 +19,12 @@ from napari_mpi._napari.result_layers import (
     ResultLayers,
     result_layers,
 )
+from napari_mpi._napari.shown_plane import plane_affine, unit_sizes
 
 __all__ = ["ProfilePanel"]
 
 _LAYER_NAME = "profile line"
+_OUTSIDE = "The line lies outside the image."
 
 
 class ProfilePanel(ResultFold):
@@ -69,11 +71,12 @@ class ProfilePanel(ResultFold):
                 break
         else:
             like = layers.denoised
+            scale = like.scale[-2:]  # the handles of a line have their size by it
             layer = Shapes(
                 ndim=2,
                 name=_LAYER_NAME,
-                scale=like.scale[-2:],
-                translate=like.translate[-2:],
+                scale=scale,
+                affine=plane_affine(like).compose(Affine(scale=1 / scale)),
                 units=like.units[-2:],
                 axis_labels=like.axis_labels[-2:],
                 edge_color="#e69f00",
@@ -92,39 +95,42 @@ class ProfilePanel(ResultFold):
         self.draw_button.setEnabled(False)
         super().draw()
 
-    def plot_layers(self, layers: ResultLayers) -> None:
-        """Plot the line through these layers."""
+    def plot_plane(self, layers: ResultLayers, index: tuple[int, ...]) -> None:
+        """Plot the line through a plane of these layers."""
         self.draw_button.setEnabled(True)
-        denoised, noise_map = layers.planes(self._viewer)
-        line = self._drawn_line()
+        denoised, noise_map = layers.planes(index)
+        line = self._drawn_line(layers.denoised)
         if line is None:
             middle = (denoised.shape[0] - 1) // 2
             ends = np.array([[middle, 0], [middle, denoised.shape[1] - 1]], float)
             said = "Along the middle row of the shown slice."
         else:
-            ends = np.array([layers.to_pixel(self._viewer, end) for end in line])
-            said = "Along the line that is drawn."
+            ends, said = line, "Along the line that is drawn."
         # The nearest pixel's value: a mean of several would hide the input's noise.
         n_points = int(np.ceil(np.linalg.norm(ends[1] - ends[0]))) + 1
-        places = np.linspace(ends[0], ends[1], n_points).T  # (2, points)
-        after, removed = (
-            map_coordinates(plane, places, order=0, mode="nearest").astype(np.float64)
-            for plane in (denoised, noise_map)
-        )
-        corners = [layers.to_world(self._viewer, end) for end in ends]
-        distance = np.linspace(0, np.linalg.norm(corners[1] - corners[0]), len(after))
+        places = np.rint(np.linspace(ends[0], ends[1], n_points)).astype(int)
+        inside = np.all((places >= 0) & (places < denoised.shape), axis=1)
+        row, column = places[inside].T
+        after = denoised[row, column].astype(np.float64)
+        removed = noise_map[row, column].astype(np.float64)
+        length = np.linalg.norm(np.diff(plane_affine(layers.denoised)(ends), axis=0))
+        distance = np.linspace(0, length, n_points)[inside]
         unit = f"{layers.denoised.units[-1]:~P}"
         self.plot.set_x_title(f"distance in {'µm' if unit == 'um' else unit}")
         self.plot.set_points(0, distance, after + removed)
         self.plot.set_points(1, distance, after)
-        self.words.setText(said)
+        self.words.setText(said if len(distance) else _OUTSIDE)
 
-    def _drawn_line(self) -> NDArray[np.float64] | None:
-        """Return both ends of the line in world coordinates, if there is one."""
+    def _drawn_line(self, image: Image) -> NDArray[np.float64] | None:
+        """Return both ends of the line, (2, 2), in pixels, if there is one."""
         for layer in reversed(self._viewer.layers):
             if isinstance(layer, Shapes) and "line" in layer.shape_type:
                 last = len(layer.shape_type) - 1 - layer.shape_type[::-1].index("line")
-                return np.array([layer.data_to_world(end) for end in layer.data[last]])
+                world = plane_affine(layer)(layer.data[last][:, -2:])
+                sizes = [unit_sizes(one, self._viewer)[-2:] for one in (layer, image)]
+                return np.asarray(
+                    plane_affine(image).inverse(world * sizes[0] / sizes[1])
+                )
         return None
 
     def _on_inserted(self, event: Any) -> None:

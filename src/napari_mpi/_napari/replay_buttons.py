@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import Container, PushButton
+from napari.layers import Image
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QApplication
 
@@ -29,6 +30,7 @@ class ReplayButtons(Container):  # type: ignore[misc]
         self._tell = tell
         self.margins = (0, 0, 0, 0)
         self._report: dict[str, Any] | None = None
+        self._source: Image | None = None
         self.use_button = PushButton(
             text="Use these settings",
             enabled=False,
@@ -51,9 +53,9 @@ class ReplayButtons(Container):  # type: ignore[misc]
         self.python_button.clicked.connect(self.copy_as_python)
         self.command_button.clicked.connect(self.copy_as_command)
 
-    def offer(self, report: dict[str, Any] | None) -> None:
-        """Offer the run that this report tells of."""
-        self._report = report
+    def offer(self, report: dict[str, Any] | None, source: Image | None) -> None:
+        """Offer the run that this report tells of, and name its input if it is here."""
+        self._report, self._source = report, source
         for button in (self.use_button, self.python_button, self.command_button):
             button.enabled = report is not None
 
@@ -61,10 +63,18 @@ class ReplayButtons(Container):  # type: ignore[misc]
         """Put lines that repeat the run on the clipboard."""
         if self._report is not None:
             QApplication.clipboard().setText(as_python(self._report))
-            self._tell(
-                "Copied: paste the lines where `image` holds the pixels, as in the "
-                "console of napari after `image = viewer.layers[0].data`."
-            )
+            self._tell(f"Copied: paste the lines where `image` holds {self._pixels()}.")
+
+    def _pixels(self) -> str:
+        """Say whose pixels the copied lines take."""
+        layer = self._source
+        if layer is None:
+            return "the pixels that this was made from"
+        full = "[0]" if layer.multiscale else ""
+        return (
+            "the pixels, as in the console of napari after "
+            f"`image = viewer.layers[{layer.name!r}].data{full}`"
+        )
 
     def copy_as_command(self) -> None:
         """Put a command that repeats the run on the clipboard."""

@@ -16,12 +16,13 @@ from napari_mpi._napari.folds import Fold
 from napari_mpi._napari.layers import layer_array
 from napari_mpi._napari.listening import Listener
 from napari_mpi._napari.plots import Plot, Series, wrapped_label
-from napari_mpi._napari.region import visible_region
 from napari_mpi._napari.roles import record_of, role_of
+from napari_mpi._napari.shown_plane import slider_index
 
 __all__ = ["ResultFold", "ResultLayers", "result_layers"]
 
 _NEEDS_LAYERS = "This needs the denoised layer and its noise map, both open."
+_NO_PLANE = "The sliders stand outside of the denoised layer."
 
 
 @dataclass(frozen=True)
@@ -37,43 +38,23 @@ class ResultLayers:
     denoised: Image
     noise_map: Image
 
-    def planes(self, viewer: Viewer) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the slice of both that is shown, (Y, X), colours averaged."""
-        plane = visible_region(self.denoised, viewer.dims.point).plane(
-            layer_array(self.denoised)
-        )
+    def planes(self, index: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return a plane of both, (Y, X), colours averaged."""
+        plane = np.asarray(layer_array(self.denoised)[index])
         if self.denoised.rgb:
             plane = plane[..., :3].mean(axis=-1)
         if plane.dtype == np.float16:  # SciPy reads single precision at least
             plane = plane.astype(np.float32)
-        noise = visible_region(self.noise_map, viewer.dims.point).plane(
-            layer_array(self.noise_map)
-        )
-        return plane, noise
+        return plane, np.asarray(layer_array(self.noise_map)[index])
 
-    def shown_record(
-        self, report: Mapping[str, Any], viewer: Viewer
+    def record_at(
+        self, report: Mapping[str, Any], index: tuple[int, ...]
     ) -> Mapping[str, Any]:
-        """Return the record of the channel that is shown, if there are channels."""
+        """Return the record of a plane's channel, if there are channels."""
         axis = report.get("channel_axis")
         if axis is None or axis >= self.denoised.ndim - 2:
             return report
-        index = visible_region(self.denoised, viewer.dims.point).index
         return channel_record(report, index[axis])
-
-    def to_pixel(self, viewer: Viewer, world: NDArray[Any]) -> NDArray[Any]:
-        """Return row and column of a place in the shown slice."""
-        layer = self.denoised
-        n_dims = layer.ndim
-        point = np.array([*viewer.dims.point[:-2], *world[-2:]], float)[-n_dims:]
-        return np.asarray(layer.world_to_data(point))[-2:]
-
-    def to_world(self, viewer: Viewer, pixel: NDArray[Any]) -> NDArray[Any]:
-        """Undo `to_pixel`."""
-        layer = self.denoised
-        position = np.array(layer.world_to_data(viewer.dims.point[-layer.ndim :]))
-        position[-2:] = pixel
-        return np.asarray(layer.data_to_world(position))[-2:]
 
 
 def result_layers(
@@ -159,12 +140,15 @@ class ResultFold(Fold):
     def draw(self) -> None:
         """Plot the slice that is shown, if the layers are there."""
         layers = result_layers(self._viewer, self._report, self._chosen)
-        self.plot.setVisible(layers is not None)
+        index = None if layers is None else slider_index(layers.denoised, self._viewer)
+        self.plot.setVisible(index is not None)
         if layers is None:
             self.words.setText(_NEEDS_LAYERS)
+        elif index is None:
+            self.words.setText(_NO_PLANE)
         else:
-            self.plot_layers(layers)
+            self.plot_plane(layers, index)
 
-    def plot_layers(self, layers: ResultLayers) -> None:
-        """Plot these layers, and say in words what is seen."""
+    def plot_plane(self, layers: ResultLayers, index: tuple[int, ...]) -> None:
+        """Plot a plane of these layers, and say in words what is seen."""
         raise NotImplementedError

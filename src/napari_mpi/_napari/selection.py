@@ -13,8 +13,13 @@ from napari.layers import Image
 
 from napari_mpi._napari.controls import row
 from napari_mpi._napari.layers import layer_array
-from napari_mpi._napari.region import NO_PLANE, show_plane, visible_region
 from napari_mpi._napari.roles import is_result
+from napari_mpi._napari.shown_plane import (
+    no_plane_of,
+    show_plane,
+    shown_index,
+    slider_index,
+)
 from napari_mpi.arrays.parts import part_of
 
 __all__ = ["LayerPart", "PlaneChoice", "chosen_layers", "selected_input"]
@@ -164,15 +169,15 @@ class PlaneChoice(Container):  # type: ignore[misc]
         # The widgets in a container that was hidden come back all at once.
         self._show_range()
 
-    def part(self, layer: Image, point: tuple[float, ...] | None) -> LayerPart:
+    def part(self, layer: Image, viewer: ViewerModel) -> LayerPart:
         """Return what was chosen of a layer.
 
         Parameters
         ----------
         layer : napari.layers.Image
             The layer.
-        point : tuple of float or None
-            Where the viewer's sliders stand, as `shown_point` tells.
+        viewer : napari.components.ViewerModel
+            Where it is shown.
 
         Raises
         ------
@@ -184,9 +189,9 @@ class PlaneChoice(Container):  # type: ignore[misc]
         if nothing_to_choose or self.which.value == _ALL:
             return LayerPart(layer)
         if self.which.value == _CURRENT:
-            if point is None:
-                raise ValueError(NO_PLANE)
-            here = visible_region(layer, point).index
+            here = shown_index(layer, viewer)
+            if here is None:
+                raise ValueError(no_plane_of(layer))
             return LayerPart(layer, tuple(slice(n, n + 1) for n in here))
         axis = _slider_axis(shape)
         index = [slice(0, length) for length in shape[: axis + 1]]
@@ -226,12 +231,13 @@ class PlaneChoice(Container):  # type: ignore[misc]
         with suppress(ValueError):  # the boxes know how many planes there are
             self.first.value, self.last.value = chosen.start, chosen.stop - 1
             self.which.value = _RANGE
-            if self.part(layer, viewer.dims.point).planes == planes:
+            if self.part(layer, viewer).planes == planes:
                 return True
         if len(index) == len(shape) and all(n.stop == n.start + 1 for n in index):
-            show_plane(layer, [one.start for one in index], viewer)
-            self.which.value = _CURRENT
-            if self.part(layer, viewer.dims.point).planes == planes:
+            plane = tuple(one.start for one in index)
+            show_plane(layer, plane, viewer)
+            if slider_index(layer, viewer) == plane:
+                self.which.value = _CURRENT
                 return True
         self.which.value = _ALL
         return False

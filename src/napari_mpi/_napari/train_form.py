@@ -28,7 +28,7 @@ from napari_mpi._napari.controls import (
     seed_field,
 )
 from napari_mpi._napari.layers import layer_array
-from napari_mpi._napari.library_events import LibraryFollower
+from napari_mpi._napari.library_follower import LibraryFollower
 from napari_mpi._napari.library_workers import TrainingJob
 from napari_mpi.io.files import ImageData
 from napari_mpi.io.image_data import without_calibration

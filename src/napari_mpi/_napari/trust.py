@@ -140,12 +140,12 @@ class PhotonTransferPanel(ResultFold):
             ],
         )
 
-    def plot_layers(self, layers: ResultLayers) -> None:
-        """Plot the slice that is shown."""
+    def plot_plane(self, layers: ResultLayers, index: tuple[int, ...]) -> None:
+        """Plot the plane that is shown."""
         assert self._report is not None
-        found = photon_transfer(*layers.planes(self._viewer))
+        found = photon_transfer(*layers.planes(index))
         self.plot.set_points(0, found.intensity, found.variance)
-        report = layers.shown_record(self._report, self._viewer)
+        report = layers.record_at(self._report, index)
         noise = report["noise_estimate"]
         if noise is None or report["rgb"]:
             self.plot.set_points(1, [], [])

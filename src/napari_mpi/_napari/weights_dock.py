@@ -23,7 +23,8 @@ from qtpy.QtWidgets import (
 
 from napari_mpi._napari.controls import WEIGHTS_FILES
 from napari_mpi._napari.dialogs import ask
-from napari_mpi._napari.library_events import LibraryFollower, library_events
+from napari_mpi._napari.library_events import library_events
+from napari_mpi._napari.library_follower import LibraryFollower
 from napari_mpi._napari.library_workers import Transfer, download_in_thread
 from napari_mpi._napari.notices import show_error
 from napari_mpi._napari.preferences import Preferences
