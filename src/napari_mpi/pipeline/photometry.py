@@ -262,7 +262,8 @@ class Photometry:
                 joined.blind,
                 joined.variance,
                 None if guide is None else guide.to(device),
-                caution=self._caution,
+                # Of independent noise little is left by now; caution would cost detail.
+                caution=1.0 if self.own_pixel else self._caution,
                 independent=self.own_pixel,
             )
             return filtered.cpu().numpy(), joined.variance.cpu().numpy(), n_planes
