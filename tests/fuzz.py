@@ -49,12 +49,8 @@ from napari_mpi.io.files import can_read, read_image
 from napari_mpi.io.zarr_reader import require_zarr
 from napari_mpi.training.config import PretrainConfig
 from napari_mpi.training.pretrain import pretrain
-from napari_mpi.weights.loading import (
-    _OFFICIAL_BLOCKS,
-    _official_to_own,
-    load_weights,
-    save_weights,
-)
+from napari_mpi.weights.loading import load_weights, save_weights
+from napari_mpi.weights.official import _OFFICIAL_BLOCKS, _official_to_own
 
 __all__ = ["FORMATS", "GOOD", "Format", "outcome", "spoil"]
 

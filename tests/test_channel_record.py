@@ -91,7 +91,8 @@ def test_opened_channels_tell_the_truth_about_themselves(
         alone = denoise(channels[number], seed=5, **FEW)
         widget.form.image.value = denoised[number]
         # The panel is about this channel and no other.
-        assert widget.trust.words.text() == " ".join(in_words(alone.report))
+        said = ["The run that made this image:", *in_words(alone.report)]
+        assert widget.trust.words.text() == " ".join(said)
         report = denoised[number].metadata["napari_mpi"]
         pair = result_layers(viewer, report, denoised[number])
         assert pair.denoised is denoised[number]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_mpi._napari.roles import ROLE
@@ -15,6 +16,12 @@ def choice(qtbot):
 
 
 @pytest.fixture
+def model():
+    """A viewer without a window."""
+    return ViewerModel()
+
+
+@pytest.fixture
 def stack(rng):
     return Image(
         rng.normal(size=(5, 20, 24)),
@@ -24,53 +31,52 @@ def stack(rng):
     )
 
 
-ORIGIN = (0.0, 0.0, 0.0)
-
-
-def test_a_single_plane_leaves_nothing_to_choose(choice):
+def test_a_single_plane_leaves_nothing_to_choose(choice, model):
     for shape in [(20, 24), (1, 20, 24)]:
         layer = Image(np.zeros(shape))
         choice.follow(layer)
         assert not choice.visible
-        assert choice.part(layer, ORIGIN[: len(shape)]) == LayerPart(layer)
+        assert choice.part(layer, model) == LayerPart(layer)
 
 
-def test_all_planes_are_taken_as_they_are(choice, stack):
+def test_all_planes_are_taken_as_they_are(choice, stack, model):
     choice.follow(stack)
     assert choice.visible
-    part = choice.part(stack, ORIGIN)
+    part = choice.part(stack, model)
     assert part.array() is stack.data
     assert not any(part.offset)
     assert part.planes == ""
 
 
-def test_the_plane_you_see_is_where_the_sliders_stand(choice, stack):
+def test_the_plane_you_see_is_where_the_sliders_stand(choice, stack, model):
     choice.follow(stack)
     choice.which.value = "current"
-    part = choice.part(stack, (16.0, 0.0, 0.0))  # (16 - 10) / 2
+    model.add_layer(stack)
+    model.dims.set_point(0, 16)  # the first plane lies at 10, the next at 12
+    part = choice.part(stack, model)
     assert part.planes == "3:4"
     assert part.offset == (3, 0, 0)
     np.testing.assert_array_equal(part.array(), stack.data[3:4])
 
 
-def test_a_range_counts_as_the_slider_does_and_takes_either_order(choice, stack):
+def test_a_range_counts_as_the_slider_does_and_takes_either_order(choice, stack, model):
     choice.follow(stack)
     assert not choice.range.visible
     choice.which.value = "range"
     assert choice.range.visible
     assert (choice.first.max, choice.last.max) == (4, 4)
     choice.first.value, choice.last.value = 3, 1
-    part = choice.part(stack, ORIGIN)
+    part = choice.part(stack, model)
     np.testing.assert_array_equal(part.array(), stack.data[1:4])
 
 
-def test_a_range_that_another_layer_does_not_have_is_refused(choice, stack, rng):
+def test_a_range_that_another_layer_does_not_have_is_refused(choice, stack, rng, model):
     choice.follow(stack)
     choice.which.value = "range"
     choice.first.value, choice.last.value = 3, 4
     short = Image(rng.normal(size=(2, 20, 24)), name="short")
     with pytest.raises(ValueError, match="short has the planes 0 to 1 only"):
-        choice.part(short, ORIGIN)
+        choice.part(short, model)
 
 
 def test_a_part_knows_which_of_its_planes_is_one_of_the_layer(stack):
@@ -122,12 +128,14 @@ def test_the_last_plane_is_that_of_each_stack_until_another_is_asked_for(choice,
         assert (choice.first.value, choice.last.value) == (0, length - 1)
 
 
-def test_a_plane_that_is_not_to_be_seen_is_not_taken(choice, stack):
+def test_a_plane_that_is_not_to_be_seen_is_not_taken(choice, stack, model):
     choice.follow(stack)
-    assert choice.part(stack, None) == LayerPart(stack)
+    model.add_layer(stack)
+    model.dims.ndisplay = 3
+    assert choice.part(stack, model) == LayerPart(stack)
     choice.which.value = "current"
     with pytest.raises(ValueError, match="show Y and X in 2-D first"):
-        choice.part(stack, None)
+        choice.part(stack, model)
 
 
 def test_colours_are_no_planes(choice, rng):

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["allocate", "belongs_on_disk", "let_go"]
+__all__ = ["NoSpaceError", "allocate", "belongs_on_disk", "let_go"]
 
 # Results larger than this go to a temporary file, as those of lazy arrays do.
 _MAX_IN_MEMORY = 2 * 2**30
+
+
+class NoSpaceError(OSError):
+    """The disk of the temporary folder has too little space."""
 
 
 def belongs_on_disk(source: Any, n_bytes: int) -> bool:
@@ -33,7 +37,7 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, on_disk: bool) -> NDArray
 
     Raises
     ------
-    OSError
+    NoSpaceError
         If the disk of the temporary folder has too little space.
     """
     if not on_disk:
@@ -48,7 +52,7 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike, on_disk: bool) -> NDArray
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
         except OSError as error:
-            raise OSError(
+            raise NoSpaceError(
                 f"There is no place for {n_bytes / 2**20:.0f} MiB of pixels in "
                 f"{folder} ({error.strerror}). Free some space, or name another folder "
                 "in the environment variable TMPDIR."

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from napari_mpi.arrays.storage import NoSpaceError
 from napari_mpi.io.bioio_reader import series_of_bioio
 from napari_mpi.io.image_data import (
     BIOIO_PACKAGES,
@@ -147,7 +148,7 @@ def guarded(reader: Callable[[Path], _Read], path: Path) -> _Read:
     """Give every way in which a damaged file can fail one kind of error."""
     try:
         return reader(path)
-    except (FileError, PermissionError):
+    except (FileError, PermissionError, NoSpaceError):
         raise
     except MemoryError as error:
         raise MemoryError(
