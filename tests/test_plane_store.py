@@ -36,6 +36,18 @@ def test_every_plane_of_a_lazy_array_is_read_once(rng):
     assert not store.noise_map.any()
 
 
+def test_planes_that_are_stored_together_are_read_together_and_let_go(rng):
+    source = Counting(rng.normal(size=(5, 16, 16)))
+    source.chunks = (3, 16, 16)
+    store = a_store(source)
+    assert source.read == [(slice(0, 3),), (slice(3, 5),)]
+    for _ in range(2):
+        assert np.array_equal(store.original((4,)), source.array[4])
+        store.original((3,))
+        store.let_go()
+    assert source.read[2:] == [(slice(3, 5),)] * 2
+
+
 def test_empty_frames_are_known(rng):
     source = rng.integers(0, 9, (4, 16, 16))
     source[1] = 3

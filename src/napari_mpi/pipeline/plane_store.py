@@ -148,8 +148,8 @@ class PlaneStore:
                 # In the type of the pixels, whose range is a scaling by itself.
                 # Frames without content tell nothing of the range of the others.
                 (samples if varies else blank).append(to_dtype(some, self.dtype))
-            self.let_go()
-        self._planes.let_go()
+            self._let_go_of_files()
+        self.let_go()
         if n_bad:
             n_all = int(np.prod(self.grid.shape))
             if n_bad == n_all:
@@ -273,7 +273,11 @@ class PlaneStore:
         return np.concatenate(known) if known else None
 
     def let_go(self) -> None:
-        """Let what was read and written of files leave the memory."""
+        """Let what was read, and what was written to files, leave the memory."""
+        self._planes.let_go()
+        self._let_go_of_files()
+
+    def _let_go_of_files(self) -> None:
         for array in (self._source, self.image, self.noise_map, self.uncertainty):
             let_go(array)
 
